@@ -1,0 +1,25 @@
+# The commands a reader needs. Everything else is plain Snakemake: .venv/bin/snakemake --help
+PYTHON ?= python3
+SNAKEMAKE := .venv/bin/snakemake
+
+.PHONY: demo test paper lint
+
+demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
+	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
+
+paper: .venv/installed  ## the whole paper, as config.yaml describes it
+	$(SNAKEMAKE)
+
+test: .venv/installed
+	.venv/bin/python -m pytest
+
+lint: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check Snakefile workflow
+	$(SNAKEMAKE) --lint
+
+.venv/installed: envs/requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --requirement envs/requirements.txt
+	touch $@
