@@ -1,0 +1,94 @@
+"""What is wrong with a configuration, in one line: the key, what was found, what was expected."""
+
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from puzzles.errors import ConfigError
+from puzzles.specs import Architecture, NetworkSpec
+
+SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+# Images of the data sets whose form is known before they are there: side, channels, training examples.
+KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000), "digits": (8, 1, 1_437)}
+
+
+def check_schema(raw: dict) -> None:
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
+    if errors:
+        raise ConfigError(_one_line(jsonschema.exceptions.best_match(errors)))
+
+
+def _one_line(error: jsonschema.ValidationError) -> str:
+    key = ".".join(str(p) for p in error.absolute_path)
+    rule, wanted, found = error.validator, error.validator_value, error.instance
+    if rule == "additionalProperties":
+        allowed = error.schema.get("properties", {})
+        unknown = next(k for k in found if k not in allowed)
+        return f"config: {'.'.join(filter(None, [key, unknown]))}: unknown key; expected one of {', '.join(allowed)}"
+    if rule == "required":
+        missing = next(k for k in wanted if k not in found)
+        return f"config: {'.'.join(filter(None, [key, missing]))}: missing; expected {_describe(error.schema, missing)}"
+    if "propertyNames" in error.absolute_schema_path:
+        return f"config: {'.'.join(filter(None, [key, str(found)]))}: bad name; expected to match {wanted}"
+    expected = {
+        "enum": lambda: "one of " + ", ".join(map(str, wanted)),
+        "const": lambda: str(wanted),
+        "type": lambda: f"type {wanted}",
+        "minimum": lambda: f"at least {wanted}",
+        "exclusiveMinimum": lambda: f"more than {wanted}",
+        "maximum": lambda: f"at most {wanted}",
+        "exclusiveMaximum": lambda: f"less than {wanted}",
+        "pattern": lambda: f"to match {wanted}",
+        "minItems": lambda: f"at least {wanted} item(s)",
+        "minProperties": lambda: f"at least {wanted} entry",
+        "uniqueItems": lambda: "no item twice",
+    }.get(rule, lambda: error.schema.get("description", str(wanted)))()
+    note = ""
+    if rule == "type" and isinstance(found, str) and "number" in str(wanted):
+        note = " (YAML needs a point and a sign in 1.0e-4)" if "e" in found.lower() else ""
+    return f"config: {key}: found {found!r}, expected {expected}{note}"
+
+
+def _describe(schema: dict, key: str) -> str:
+    return schema.get("properties", {}).get(key, {}).get("description", "a value").rstrip(".")
+
+
+def expect_known(key: str, name: str, known: list[str], noun: str) -> None:
+    if name not in known:
+        raise ConfigError(f"config: {key}: found {name!r}, expected a known {noun}: {', '.join(known)}")
+
+
+def check_network(key: str, spec: NetworkSpec, source: str) -> None:
+    """What a schema cannot say: values that only make sense together."""
+
+    def fail(field: str, found: object, expected: str) -> None:
+        raise ConfigError(f"config: {key}.{field}: found {found!r}, expected {expected}")
+
+    if (spec.init == "gaussian") != (spec.init_std > 0):
+        fail("init_std", spec.init_std, "a value above 0 with init: gaussian, and none with another init")
+    if spec.stop == "until_zero_train_error" and spec.max_epochs < spec.epochs:
+        fail("max_epochs", spec.max_epochs, f"at least epochs ({spec.epochs}), the cap of stop: until_zero_train_error")
+    if spec.stop == "epochs" and spec.max_epochs:
+        fail("max_epochs", spec.max_epochs, "no value with stop: epochs")
+    if source not in KNOWN_DATA:
+        return
+    side, channels, examples = KNOWN_DATA[source]
+    size = spec.image_size or side
+    if spec.architecture.feature_size(size) < 1:
+        fail("image_size", size, f"larger images: nothing is left of {size}x{size} pixels after the convolutions")
+    if spec.train_size > examples:
+        fail("train_size", spec.train_size, f"at most {examples}, the training examples of {spec.dataset}")
+    for field in ("input_mean", "input_std"):
+        if len(getattr(spec, field)) not in (0, 1, channels):
+            fail(field, list(getattr(spec, field)), f"1 or {channels} numbers, the channels of {spec.dataset}")
+
+
+def check_architecture(key: str, architecture: Architecture) -> None:
+    if architecture.builder == "five_layer" and len(architecture.widths) != 4:
+        raise ConfigError(f"config: {key}.widths: found {list(architecture.widths)}, expected 4 numbers")
+    if architecture.builder == "resnet" and (architecture.depth < 8 or architecture.depth % 6 != 2):
+        raise ConfigError(f"config: {key}.depth: found {architecture.depth}, expected 6n + 2 (8, 14, 20, ..., 56)")
+    if architecture.builder == "conv" and not architecture.widths:
+        raise ConfigError(f"config: {key}.widths: missing; expected the filters of each convolution")

@@ -1,0 +1,94 @@
+"""From configuration to networks: validate everything before anything runs, then expand the sweeps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from puzzles.checks import check_schema, expect_known
+from puzzles.experiments import Experiment, expand
+from puzzles.specs import NetworkSpec, Select
+
+
+@dataclass(frozen=True)
+class Config:
+    """A validated configuration."""
+
+    raw: dict
+    run: str
+    experiments: dict[str, Experiment]  # those of this run
+    figures: dict[str, dict]  # those whose experiments are all in this run
+
+    @property
+    def runtime(self) -> dict:
+        """How to train; never part of a spec."""
+        return self.raw.get("runtime", {})
+
+    def snapshots(self, spec: NetworkSpec) -> list[Select]:
+        """Every snapshot that some experiment of this run wants of a network, so that one training serves all."""
+        found = {Select("last").name: Select("last")}
+        for experiment in self.experiments.values():
+            if any(n.spec.hash == spec.hash for n in experiment.networks):
+                found.update({s.name: s for s in experiment.select})
+        return list(found.values())
+
+    def figure_experiments(self, figure: str) -> list[str]:
+        """The experiments that a figure is drawn from, in the order of its panels."""
+        return list(dict.fromkeys(panel["experiment"] for panel in self.figures[figure]["panels"]))
+
+
+def load(raw: dict) -> Config:
+    """Validate a configuration (as YAML gives it) and expand its experiments.
+
+    Raises:
+        ConfigError: one line with the key, what was found and what was expected.
+    """
+    raw = _without_nulls(raw)
+    check_schema(raw)
+    known = list(raw["experiments"])
+    chosen = raw["run"].get("experiments", "all")
+    chosen = known if chosen == "all" else chosen
+    for name in chosen:
+        expect_known("run.experiments", name, known, "experiment")
+    experiments = {name: expand(name, raw) for name in known}
+    for name, figure in raw["figures"].items():
+        _check_figure(name, figure, experiments)
+    figures = {
+        name: figure
+        for name, figure in raw["figures"].items()
+        if all(panel["experiment"] in chosen for panel in figure["panels"])
+    }
+    return Config(raw, raw["run"]["name"], {n: experiments[n] for n in known if n in chosen}, figures)
+
+
+def load_files(*paths: str | Path) -> Config:
+    """``load`` for YAML files, later ones laid over earlier ones (``snakemake --configfile`` does the same)."""
+    merged: dict = {}
+    for path in paths:
+        merged = _merge(merged, yaml.safe_load(Path(path).read_text()))
+    return load(merged)
+
+
+def _merge(below: dict, above: dict) -> dict:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _without_nulls(value: object) -> object:
+    """An overlay removes an entry by setting it to null."""
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return value
+
+
+def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -> None:
+    for i, panel in enumerate(figure["panels"]):
+        key = f"figures.{name}.panels.{i}"
+        expect_known(f"{key}.experiment", panel["experiment"], list(experiments), "experiment")
+        experiment = experiments[panel["experiment"]]
+        expect_known(f"{key}.norm", panel.get("norm", experiment.norms[0]), list(experiment.norms), "norm")
+        snapshots = [s.name for s in experiment.select]
+        expect_known(f"{key}.snapshot", panel.get("snapshot", snapshots[0]), snapshots, "snapshot")

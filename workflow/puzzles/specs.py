@@ -1,0 +1,156 @@
+"""A network is a value: a frozen description of everything that determines its trained weights."""
+
+import hashlib
+import json
+import typing
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cached_property
+
+# Raise it when the same spec would train to different weights: every cached network is then trained again.
+TRAINER_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network's form; ``networks.build`` turns it into a module for a given input."""
+
+    builder: str  # conv, five_layer, resnet
+    widths: tuple[int, ...] = ()  # filters (five_layer: and hidden units) of each hidden layer
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 0
+    bias: str = "all"  # none, first (layer 1 only), all
+    batch_norm: bool = False
+    depth: int = 0  # resnet only: 6n + 2
+
+    def feature_size(self, image_size: int) -> int:
+        """The side of the last feature map for square images of this side; below 1 when the images are too small."""
+        if self.builder == "five_layer":
+            return -(-image_size // 8)  # three 3x3 convolutions of stride 2, padding 1
+        if self.builder == "resnet":
+            return -(-image_size // 4)
+        for _ in self.widths:
+            image_size = (image_size + 2 * self.padding - self.kernel) // self.stride + 1
+        return image_size
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything that determines a trained network; what is kept of the training (``Select``) is not part of it."""
+
+    # data
+    dataset: str
+    architecture: Architecture
+    train_size: int = 0  # examples, class-stratified; 0: all
+    image_size: int = 0  # pixels a side, bilinear; 0: as it comes
+    input_mean: tuple[float, ...] = ()  # per channel or one for all, on the scale 0 to 1; (): of the training set
+    input_std: tuple[float, ...] = ()
+    augment: str = "none"  # none, crop_flip
+    labels: str = "natural"  # natural, random
+    corruption: float = 0.0  # share of the training labels that are corrupted
+    corruption_rule: str = "replace"  # replace, permute
+    # initialization
+    init: str = "default"  # default (PyTorch's), gaussian, kaiming
+    init_std: float = 0.0  # of every weight, gaussian only
+    init_gain: float = 1.0  # multiplies every initial weight
+    init_bias: str = "default"  # default (PyTorch's), zero
+    pretrained: str = ""  # hash of the spec whose last weights training starts from
+    # optimization: SGD on the mean cross-entropy
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    batch_size: int = 128
+    lr_milestones: tuple[int, ...] = ()  # epochs after which lr is multiplied by lr_gamma
+    lr_gamma: float = 0.1
+    stop: str = "epochs"  # epochs, until_zero_train_error
+    epochs: int = 100
+    max_epochs: int = 0  # the cap of until_zero_train_error
+    evaluate_every: int = 1  # epochs between two evaluations on the whole train and test sets
+    precision: str = "fp32"
+    seed: int = 0
+    trainer_version: int = TRAINER_VERSION
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch at which training ends at the latest."""
+        return max(self.epochs, self.max_epochs) if self.stop == "until_zero_train_error" else self.epochs
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hexadecimal digits that name this network in the cache."""
+        return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
+
+
+def as_dict(spec: object) -> dict:
+    """The fields that differ from their defaults (and those without one), so that a new field orphans no hash."""
+    values = {}
+    for f in fields(spec):
+        value = getattr(spec, f.name)
+        if f.name == "trainer_version" or value != f.default:
+            values[f.name] = as_dict(value) if is_dataclass(value) else value
+    return values
+
+
+def from_dict(kind: type, values: dict) -> object:
+    """The inverse of ``as_dict``; numbers and lists take the type of their field, so 1 and 1.0 give one hash."""
+    types = typing.get_type_hints(kind)
+    return kind(**{name: _coerce(types[name], value) for name, value in values.items()})
+
+
+def canonical(spec: NetworkSpec) -> str:
+    """One string for equal specs: JSON with sorted keys and no defaults."""
+    return json.dumps(as_dict(spec), sort_keys=True, separators=(",", ":"))
+
+
+def _coerce(kind: type, value: object) -> object:
+    if is_dataclass(kind):
+        return value if isinstance(value, kind) else from_dict(kind, value)
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(item(v) for v in (value if isinstance(value, (list, tuple)) else [value]))
+    return kind(value)
+
+
+@dataclass(frozen=True)
+class Select:
+    """Which epoch of a training is kept: ``initial``, ``last``, ``closest_to_train_loss`` or ``within``.
+
+    ``max_train_error`` is the training error up to which a snapshot has met its criterion ("zero training error").
+    """
+
+    rule: str
+    train_loss: float = 0.0
+    tolerance: float = 0.0  # relative for closest_to_train_loss, absolute for within
+    max_train_error: float = field(default=0.0, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The snapshot's name in the cache and in the tables, e.g. ``within_0.0044_0.0001``."""
+        numbers = {"closest_to_train_loss": [self.train_loss], "within": [self.train_loss, self.tolerance]}
+        return "_".join([self.rule, *(f"{n:g}" for n in numbers.get(self.rule, []))])
+
+    def pick(self, history: list[dict]) -> dict:
+        """The row of ``history`` (evaluated epochs only) that this rule keeps; ties go to the earlier epoch."""
+        if self.rule == "initial":
+            return history[0]
+        if self.rule == "last":
+            return history[-1]
+        # the initial network is no result of training, unless nothing else is there yet
+        return min(history[1:] or history, key=self._score)
+
+    def met(self, train_loss: float, train_error: float) -> bool:
+        """Whether a snapshot satisfies the rule and the training error asked for."""
+        if self.rule == "initial":
+            return True
+        return bool(train_error <= self.max_train_error and self._in_band(train_loss))
+
+    def _score(self, row: dict) -> tuple[bool, float]:
+        # Fig. 13: within the band only epochs without training error count; the nearest such epoch is taken
+        hit = self.rule == "within" and row["train_error"] == 0 and self._in_band(row["train_loss"])
+        distance = abs(row["train_loss"] - self.train_loss)
+        return (not hit, distance if distance == distance else float("inf"))
+
+    def _in_band(self, train_loss: float) -> bool:
+        if self.rule == "closest_to_train_loss":
+            return abs(train_loss - self.train_loss) <= self.tolerance * self.train_loss
+        return self.rule != "within" or abs(train_loss - self.train_loss) <= self.tolerance
