@@ -1,0 +1,31 @@
+"""The one place that names files. All are relative to the working directory."""
+
+from pathlib import Path
+
+RESULTS = Path("results")
+CACHE = RESULTS / "cache"
+
+
+def dataset(name: str) -> Path:
+    """The verified data set, shared by all runs."""
+    return RESULTS / "data" / f"{name}.npz"
+
+
+def cached_network(spec_hash: str) -> Path:
+    """One trained network with its history and snapshots."""
+    return CACHE / "networks" / f"{spec_hash}.safetensors"
+
+
+def checkpoint(spec_hash: str) -> Path:
+    """A network in the middle of its training."""
+    return CACHE / "checkpoints" / f"{spec_hash}.pt"
+
+
+def network_lock(spec_hash: str) -> Path:
+    """Held by the process that trains the network."""
+    return CACHE / "locks" / f"{spec_hash}.lock"
+
+
+def run(name: str, *parts: str) -> str:
+    """A file of a run, as Snakemake wants it: ``run("demo", "figures", "fig02.png")``."""
+    return (RESULTS / name).joinpath(*parts).as_posix()
