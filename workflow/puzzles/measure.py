@@ -1,0 +1,128 @@
+"""Losses, errors, margins and active units. The forward pass is float32; everything from the logits on is float64."""
+
+import torch
+from torch import nn
+
+from puzzles.data import Examples
+from puzzles.networks import absorb_batch_norm, has_shortcuts
+from puzzles.norms import rho
+
+CHUNK = 1000  # examples in one forward pass
+QUANTILES = {"min": 0.0, "p01": 0.01, "p10": 0.1, "median": 0.5}
+
+
+def logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Outputs [N, C] in float64 of images [N, H, W, channels], in eval mode."""
+    network.eval()
+    with torch.no_grad():
+        return torch.cat([network(chunk.permute(0, 3, 1, 2)).double() for chunk in images.split(CHUNK)])
+
+
+def cross_entropy(outputs: torch.Tensor, labels: torch.Tensor) -> float:
+    """Mean over examples of the natural-log cross-entropy of softmax(+f) (Eqs. 9, 10 without their slips)."""
+    return float(nn.functional.cross_entropy(outputs, labels))
+
+
+def classification_error(outputs: torch.Tensor, labels: torch.Tensor) -> float:
+    """The fraction of examples whose largest output is not their label's."""
+    return float((outputs.argmax(dim=1) != labels).double().mean())
+
+
+def margins(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """f_y - max_{j != y} f_j for each example, [N]."""
+    own = outputs.gather(1, labels[:, None])
+    others = outputs.scatter(1, labels[:, None], -torch.inf)
+    return own[:, 0] - others.max(dim=1).values
+
+
+def output_norm(network: nn.Module, image: torch.Tensor) -> float:
+    """||f(x0)||_2 of the logits for one image [H, W, channels] (App. H: what takes the place of rho in a ResNet)."""
+    return float(torch.linalg.vector_norm(logits(network, image[None])))
+
+
+def history_row(network: nn.Module, examples: Examples, x0: torch.Tensor) -> dict[str, float]:
+    """What the training history records of an epoch: losses and errors on the whole sets, rho and normalized losses.
+
+    rho is the product of Frobenius norms, or the output norm for x0 in a network with shortcuts.
+    """
+    train, test = logits(network, examples.train_x), logits(network, examples.test_x)
+    scale = output_norm(network, x0) if has_shortcuts(network) else rho(network)
+    unnormalized = _losses(train, test, examples) | _errors(train, test, examples)
+    return {**unnormalized, "rho": scale, **_losses(train / scale, test / scale, examples, "norm_")}
+
+
+def measurements(
+    network: nn.Module, examples: Examples, norms: tuple[str, ...], x0: torch.Tensor
+) -> list[dict[str, float | str]]:
+    """One row for each norm: rho, losses, errors, and the margins of the normalized network.
+
+    Margin columns: the minimum, the 1 % and 10 % quantiles, the median and the mean over examples. The classification
+    errors are those of the normalized outputs too: dividing by rho > 0 changes no order.
+    """
+    network = network if has_shortcuts(network) else _absorbed(network, examples)
+    train, test = logits(network, examples.train_x), logits(network, examples.test_x)
+    common = _losses(train, test, examples) | _errors(train, test, examples)
+    common["active_units"] = active_units(network, examples.train_x)
+    rows = []
+    for norm in norms:
+        scale = output_norm(network, x0) if norm == "output" else rho(network, norm)
+        row = {"norm": norm, "rho": scale, **common, **_losses(train / scale, test / scale, examples, "norm_")}
+        row |= _margin_summary("train", train / scale, examples.train_y)
+        row |= _margin_summary("test", test / scale, examples.test_y)
+        rows.append(row)
+    return rows
+
+
+def rescaled_losses(network: nn.Module, examples: Examples, scales: list[float]) -> list[dict[str, float]]:
+    """Train and test loss of one and the same f divided by each of ``scales``.
+
+    A null family: its points differ in nothing but a constant, so a line through them says nothing about generalization.
+    """
+    train, test = logits(network, examples.train_x), logits(network, examples.test_x)
+    return [{"rho": scale, **_losses(train / scale, test / scale, examples, "norm_")} for scale in scales]
+
+
+def active_units(network: nn.Module, images: torch.Tensor) -> float:
+    """The share of ReLU units (channel and position) that fire for at least one image, of the layer where it is smallest."""
+    fired: dict[nn.Module, torch.Tensor] = {}
+
+    def note(layer: nn.Module, _: tuple, output: torch.Tensor) -> None:
+        now = (output > 0).any(dim=0)
+        fired[layer] = fired[layer] | now if layer in fired else now
+
+    hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, nn.ReLU)]
+    try:
+        logits(network, images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(float(units.double().mean()) for units in fired.values())
+
+
+def _losses(train: torch.Tensor, test: torch.Tensor, examples: Examples, prefix: str = "") -> dict[str, float]:
+    return {
+        f"{prefix}train_loss": cross_entropy(train, examples.train_y),
+        f"{prefix}test_loss": cross_entropy(test, examples.test_y),
+    }
+
+
+def _errors(train: torch.Tensor, test: torch.Tensor, examples: Examples) -> dict[str, float]:
+    return {
+        "train_error": classification_error(train, examples.train_y),
+        "test_error": classification_error(test, examples.test_y),
+    }
+
+
+def _margin_summary(split: str, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
+    values = margins(outputs, labels)
+    summary = {f"margin_{split}_{name}": float(torch.quantile(values, q)) for name, q in QUANTILES.items()}
+    return summary | {f"margin_{split}_mean": float(values.mean())}
+
+
+def _absorbed(network: nn.Module, examples: Examples) -> nn.Module:
+    """The network without batch norm, once it is shown to compute the same."""
+    absorbed = absorb_batch_norm(network)
+    before, after = (logits(n, examples.train_x[:CHUNK]) for n in (network, absorbed))
+    if not torch.allclose(before, after, rtol=1e-4, atol=1e-4):
+        raise RuntimeError(f"absorbing batch norm changed an output by {float((before - after).abs().max()):g}")
+    return absorbed

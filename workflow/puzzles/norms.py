@@ -1,0 +1,65 @@
+"""rho, the product of a network's layer norms (Eq. 1): f~ = f / rho."""
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from puzzles.networks import absorb_batch_norm, weight_layers
+
+L1_DIVISOR = 100.0  # Fig. 9 divides each layer's L1 norm by 100
+
+
+def rho(network: nn.Module, norm: str = "l2") -> float:
+    """The product over layers of the norm of the layer's weights, in float64; batch norm is absorbed first.
+
+    ``l2``: Frobenius; ``l1``: sum of absolute values / 100 for each layer (Fig. 9); ``linf``: largest absolute value;
+    ``spectral``: largest singular value of the kernel reshaped to [out, in k k] (beyond the paper).
+    Where only the first layer has a bias, it counts as one more column of that layer's weights, so that f / rho is exactly
+    the network with every layer divided by its norm. With biases in more layers, only the weights count.
+    """
+    return math.prod(layer_norms(network, norm))
+
+
+def layer_norms(network: nn.Module, norm: str = "l2") -> list[float]:
+    """The norm of each layer, in order; see ``rho``."""
+    return [_norm(matrix, norm) for matrix in _matrices(absorb_batch_norm(network))]
+
+
+def normalize_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
+    """f~ built layer by layer: a copy in which every layer is divided by its norm (the first one with its bias).
+
+    Raises:
+        ValueError: a layer after the first has a bias; then dividing the layers does not divide the output by rho.
+    """
+    normalized = copy.deepcopy(network)
+    layers = [layer for _, layer in weight_layers(normalized)]
+    if not _bias_light(layers):
+        raise ValueError("layer by layer only networks without biases after the first layer can be normalized")
+    for layer, value in zip(layers, layer_norms(network, norm), strict=True):
+        with torch.no_grad():
+            for parameter in layer.parameters(recurse=False):
+                parameter.div_(value)
+    return normalized
+
+
+def _bias_light(layers: list[nn.Module]) -> bool:
+    return all(layer.bias is None for layer in layers[1:])
+
+
+def _matrices(network: nn.Module) -> list[torch.Tensor]:
+    """Each layer's weights as a float64 matrix [out, in k k], the first with its bias as a further column if it counts."""
+    layers = [layer for _, layer in weight_layers(network)]
+    matrices = [layer.weight.detach().double().flatten(1) for layer in layers]
+    if layers[0].bias is not None and _bias_light(layers):
+        matrices[0] = torch.cat([matrices[0], layers[0].bias.detach().double()[:, None]], dim=1)
+    return matrices
+
+
+def _norm(matrix: torch.Tensor, norm: str) -> float:
+    if norm == "spectral":
+        return float(torch.linalg.matrix_norm(matrix, 2))
+    order = {"l2": 2, "l1": 1, "linf": math.inf}[norm]
+    value = float(torch.linalg.vector_norm(matrix, order))
+    return value / L1_DIVISOR if norm == "l1" else value

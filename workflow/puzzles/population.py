@@ -1,0 +1,204 @@
+"""Train a population of networks. A network's result does not depend on its neighbours."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from puzzles import cache
+from puzzles.data import Dataset, Examples, Preparation
+from puzzles.measure import history_row
+from puzzles.networks import build, initialize
+from puzzles.specs import NetworkSpec, Select
+from puzzles.streams import stream
+
+CROP_PADDING = 4  # pixels, App. L.3
+
+
+@dataclass
+class Member:
+    """One network in training."""
+
+    spec: NetworkSpec
+    select: list[Select]
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    examples: Examples
+    epoch: int = 0
+    history: list[dict] = field(default_factory=list)
+    snapshots: dict[str, cache.State] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the stop rule is met, or the loss is no longer a number."""
+        if not self.history:
+            return False
+        last = self.history[-1]
+        if last["epoch"] != self.epoch:
+            return False
+        if not math.isfinite(last["train_loss"]):
+            return True
+        early = self.spec.stop == "until_zero_train_error" and self.epoch >= self.spec.epochs
+        return self.epoch >= self.spec.last_epoch or (early and last["train_error"] == 0)
+
+    @property
+    def due(self) -> bool:
+        """Whether this epoch is one at which the whole sets are evaluated."""
+        return self.epoch % self.spec.evaluate_every == 0 or self.epoch in (self.spec.epochs, self.spec.last_epoch)
+
+
+class Engine(Protocol):
+    """How the networks of a population step together."""
+
+    def train_epoch(self, members: list[Member]) -> None:
+        """Advance every member by one epoch."""
+
+
+class LoopEngine:
+    """One network after the other: on a CPU the fastest way (channels_last, one thread)."""
+
+    def train_epoch(self, members: list[Member]) -> None:
+        """Advance every member by one epoch of SGD on the mean cross-entropy."""
+        for member in members:
+            spec, network, examples = member.spec, member.network.train(), member.examples
+            for group in member.optimizer.param_groups:
+                group["lr"] = learning_rate(spec, member.epoch)
+            for x, y in batches(examples, spec, member.epoch):
+                loss = nn.functional.cross_entropy(network(x.permute(0, 3, 1, 2)), y)
+                member.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                member.optimizer.step()
+            member.epoch += 1
+
+
+def learning_rate(spec: NetworkSpec, epoch: int) -> float:
+    """The rate of an epoch, counted from 0."""
+    return spec.lr * spec.lr_gamma ** sum(epoch >= milestone for milestone in spec.lr_milestones)
+
+
+def batches(examples: Examples, spec: NetworkSpec, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The batches of an epoch, in the order of the spec's own stream: images [B, H, W, C] and labels [B].
+
+    The last one may be smaller; if a single example is left it joins the batch before, since batch norm needs two.
+    """
+    size = len(examples.train_y)
+    order = torch.from_numpy(stream(spec.seed, "batch_order", epoch).permutation(size))
+    draws = stream(spec.seed, "augmentation", epoch)
+    starts = list(range(0, size, spec.batch_size))
+    if size % spec.batch_size == 1 and len(starts) > 1:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], size], strict=True):
+        batch = order[start:end]
+        x = examples.train_x[batch]
+        yield (crop_flip(x, examples.black, draws) if spec.augment == "crop_flip" else x), examples.train_y[batch]
+
+
+def crop_flip(x: torch.Tensor, black: torch.Tensor, draws: np.random.Generator) -> torch.Tensor:
+    """Each image of [B, H, W, C] padded with black by 4 pixels, cropped back at random and flipped with probability 1/2."""
+    count, height, width, channels = x.shape
+    padded = black.expand(count, height + 2 * CROP_PADDING, width + 2 * CROP_PADDING, channels).clone()
+    padded[:, CROP_PADDING:-CROP_PADDING, CROP_PADDING:-CROP_PADDING] = x
+    top, left = (torch.from_numpy(draws.integers(2 * CROP_PADDING + 1, size=(count, 1))) for _ in range(2))
+    rows, columns = top + torch.arange(height), left + torch.arange(width)  # [B, H], [B, W]
+    flip = torch.from_numpy(draws.random((count, 1)) < 0.5)
+    columns = torch.where(flip, columns.flip(1), columns)
+    return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+class Population:
+    """Networks that train together on one data set.
+
+    Args:
+        dataset: what they are trained on.
+        pretrained: weights by spec hash, for specs that start from another network.
+        checkpoint_seconds: time between two checkpoints of a network.
+    """
+
+    def __init__(self, dataset: Dataset, pretrained: dict[str, cache.State], checkpoint_seconds: float = 30.0) -> None:
+        self.dataset = dataset
+        self.digest = dataset.digest
+        self.pretrained = pretrained
+        self.checkpoint_seconds = checkpoint_seconds
+        self.engine: Engine = LoopEngine()
+        self.preparation = Preparation(dataset)
+
+    def train(
+        self,
+        wanted: list[tuple[NetworkSpec, list[Select]]],
+        on_finish: Callable[[NetworkSpec, cache.Entry], None],
+        on_epoch: Callable[[list[Member]], None] = lambda members: None,
+    ) -> None:
+        """Train every spec to its end, resuming from checkpoints; hand over each network as soon as it is finished."""
+        members = [self._member(spec, select) for spec, select in wanted]
+        saved = time.monotonic()
+        while members:
+            running = []
+            for member in members:
+                if member.due and (not member.history or member.history[-1]["epoch"] != member.epoch):
+                    self._evaluate(member)
+                if member.finished:
+                    on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
+                    cache.drop_checkpoint(member.spec)
+                else:
+                    running.append(member)
+            members = running
+            if time.monotonic() - saved >= self.checkpoint_seconds:
+                for member in members:
+                    cache.store_checkpoint(member.spec, self._state(member))
+                saved = time.monotonic()
+            if members:
+                self.engine.train_epoch(members)
+                on_epoch(members)
+
+    def _member(self, spec: NetworkSpec, select: list[Select]) -> Member:
+        examples = self.preparation.examples(spec)
+        network = build(spec.architecture, examples.input_shape, self.dataset.num_classes)
+        initialize(network, spec)
+        if spec.pretrained:
+            network.load_state_dict(self.pretrained[spec.pretrained])
+        network = network.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(
+            network.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, foreach=True
+        )
+        member = Member(spec, select, network, optimizer, examples)
+        saved = cache.load_checkpoint(spec, self.digest)
+        if saved is not None and {s.name for s in select} <= set(saved["wanted"]):
+            network.load_state_dict(saved["network"])
+            optimizer.load_state_dict(saved["optimizer"])
+            member.epoch, member.history, member.snapshots = saved["epoch"], saved["history"], saved["snapshots"]
+        return member
+
+    def _state(self, member: Member) -> dict:
+        return {
+            "data": self.digest,
+            "wanted": [s.name for s in member.select],
+            "network": member.network.state_dict(),
+            "optimizer": member.optimizer.state_dict(),
+            "epoch": member.epoch,
+            "history": member.history,
+            "snapshots": member.snapshots,
+        }
+
+    def _evaluate(self, member: Member) -> None:
+        x0 = self.preparation.reference_image(member.spec)
+        row = {"epoch": member.epoch, "lr": learning_rate(member.spec, max(member.epoch - 1, 0))}
+        member.history.append(row | history_row(member.network, member.examples, x0))
+        for select in member.select:
+            if select.rule != "last" and select.pick(member.history) is member.history[-1]:
+                member.snapshots[select.name] = _copy(member.network)
+
+    @staticmethod
+    def _final_snapshots(member: Member) -> dict[str, cache.State]:
+        last = {s.name: _copy(member.network) for s in member.select if s.rule == "last"}
+        return member.snapshots | last
+
+
+def _copy(network: nn.Module) -> cache.State:
+    return {
+        name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in network.state_dict().items()
+    }
