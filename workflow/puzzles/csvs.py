@@ -1,0 +1,18 @@
+"""Tables as CSV files that keep every bit of a float."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from puzzles.files import atomic
+
+
+def write_csv(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table whole or not at all, with every digit a float needs."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Read what ``write_csv`` wrote; the floats come back bit by bit, and only an empty cell is a missing value."""
+    return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])

@@ -1,0 +1,68 @@
+"""How every figure looks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from cycler import cycler
+
+# Okabe and Ito's colours tell apart with any colour vision; dark to light they also survive greyscale.
+BLACK, BLUE, ORANGE, GREEN, RED, GREY = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+VALUES = "viridis"  # for the swept value
+PANEL = (4.2, 3.6)  # inches
+
+SETTINGS = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, GREY]),
+    "axes.formatter.useoffset": False,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.2,
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.hashsalt": "puzzles",
+}
+
+LABELS = {
+    "rho": r"product of norms $\rho$",
+    "train_loss": r"training loss $\hat L(f)$",
+    "test_loss": r"test loss $L(f)$",
+    "train_error": "training error",
+    "test_error": "test error",
+    "norm_train_loss": r"normalized training loss $\hat L(\tilde f)$",
+    "norm_test_loss": r"normalized test loss $L(\tilde f)$",
+    "active_units": "active units (share, smallest layer)",
+    "num_parameters": "number of parameters",
+    "train_size": "training examples $N$",
+}
+AXES = {
+    "init_std": "standard deviation of the initial weights",
+    "init_gain": "factor on the initial weights",
+    "corruption": "corrupted share of the pretraining labels",
+    "train_size": "training examples $N$",
+    "width": "width of the hidden layers",
+}
+
+
+@contextmanager
+def figure(rows: int, columns: int) -> Iterator[tuple[plt.Figure, list[plt.Axes]]]:
+    """A figure of panels in the house style, closed afterwards."""
+    with plt.rc_context(SETTINGS):
+        size = (PANEL[0] * columns + 0.9, PANEL[1] * rows + 0.9)
+        drawn, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+        try:
+            yield drawn, list(axes.flat)
+        finally:
+            plt.close(drawn)

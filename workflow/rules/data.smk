@@ -1,0 +1,14 @@
+rule download:
+    output:
+        npz=paths.dataset("{dataset}").as_posix(),
+        provenance=paths.dataset("{dataset}").with_suffix(".json").as_posix(),
+    log:
+        "results/data/logs/{dataset}.log",
+    benchmark:
+        "results/data/benchmarks/{dataset}.tsv"
+    params:
+        source=lambda w: config["datasets"][w.dataset],
+    message:
+        "getting the data set {wildcards.dataset}"
+    script:
+        "../scripts/download.py"

@@ -1,0 +1,22 @@
+rule report:
+    input:
+        figures=expand(rules.figure.output, figure=config_.figures),
+        networks=rules.aggregate.output.networks,
+        fits=rules.aggregate.output.fits,
+        provenance=sorted(
+            paths.dataset(e.dataset).with_suffix(".json").as_posix()
+            for e in {e.dataset: e for e in config_.experiments.values()}.values()
+        ),
+    output:
+        html=out("report.html"),
+    log:
+        logs("report.log"),
+    benchmark:
+        benchmarks("report.tsv")
+    params:
+        figures=digest(config_.figures, list(config_.experiments)),
+        code=code_digest("report"),
+    message:
+        "writing the report"
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,17 @@
+"""Get one data set: results/data/<dataset>.npz and where it came from."""
+
+import json
+from pathlib import Path
+
+from puzzles.data import write_npz
+from puzzles.download import Fetch, fetch
+from puzzles.files import atomic
+from puzzles.runner import job
+
+with job(snakemake) as config:
+    settings = config.raw["datasets"][snakemake.wildcards.dataset]
+    how = Fetch(Path(config.raw.get("data_dir", "data")), **config.raw.get("download", {}))
+    dataset, provenance = fetch(snakemake.wildcards.dataset, settings["source"], settings.get("path"), how)
+    with atomic(snakemake.output.provenance) as temporary:
+        temporary.write_text(json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    write_npz(dataset, snakemake.output.npz)
