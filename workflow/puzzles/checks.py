@@ -14,6 +14,7 @@ KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": 
 
 
 def check_schema(raw: dict) -> None:
+    """Raise the clearest of the schema's objections."""
     validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
     errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
     if errors:
@@ -56,6 +57,7 @@ def _describe(schema: dict, key: str) -> str:
 
 
 def expect_known(key: str, name: str, known: list[str], noun: str) -> None:
+    """Raise unless ``name`` is one of ``known``."""
     if name not in known:
         raise ConfigError(f"config: {key}: found {name!r}, expected a known {noun}: {', '.join(known)}")
 
@@ -86,6 +88,7 @@ def check_network(key: str, spec: NetworkSpec, source: str) -> None:
 
 
 def check_architecture(key: str, architecture: Architecture) -> None:
+    """Raise when an architecture lacks or contradicts what its builder needs."""
     if architecture.builder == "five_layer" and len(architecture.widths) != 4:
         raise ConfigError(f"config: {key}.widths: found {list(architecture.widths)}, expected 4 numbers")
     if architecture.builder == "resnet" and (architecture.depth < 8 or architecture.depth % 6 != 2):

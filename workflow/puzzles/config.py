@@ -58,7 +58,7 @@ def load(raw: dict) -> Config:
         for name, figure in raw["figures"].items()
         if all(panel["experiment"] in chosen for panel in figure["panels"])
     }
-    return Config(raw, raw["run"]["name"], {n: experiments[n] for n in known if n in chosen}, figures)
+    return Config(raw, raw["run"]["name"], {n: experiments[n] for n in chosen}, figures)
 
 
 def load_files(*paths: str | Path) -> Config:

@@ -147,7 +147,7 @@ def _download(kind: type, root: str, archives: list[str], how: Fetch) -> None:
                 log.warning("%s: try %d of %d failed: %s", kind.__name__, attempt + 1, how.attempts, problem)
     finally:
         socket.setdefaulttimeout(before)
-    wanted = ", ".join(archives)
     raise DataError(
-        f"{kind.__name__}: download failed {how.attempts} times (last: {problem}); put {wanted} into {how.data_dir}/ and run again"
+        f"{kind.__name__}: download failed {how.attempts} times (last: {problem}); "
+        f"put {', '.join(archives)} into {how.data_dir}/ and run again"
     )

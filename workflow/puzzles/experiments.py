@@ -60,7 +60,7 @@ def expand(name: str, raw: dict) -> Experiment:
     """
     e = raw["experiments"][name]
     groups = e.get("groups", {"natural": {}})
-    networks = [n for group in groups for n in _group_networks(name, group, raw)]
+    networks = [n for group in sorted(groups) for n in _group_networks(name, group, raw)]
     key = f"config: experiments.{name}"
     if not networks:
         raise ConfigError(f"{key}: found no network, expected a group with at least one value and one seed")

@@ -13,11 +13,11 @@ def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
     Returns slope and intercept with 95 % intervals, R2, adjusted R2, RMSE (divided by n - 2, as in Figs 9, 10, 15, 16);
     and for slope 1 the intercept mean(y - x) with R2 and RMSE (divided by n) as the paper draws it in Fig. 2. Fewer than
-    three points, or points of one x, leave all but n empty.
+    three points, or points of one x (to the rounding of a float32 forward pass), leave all but n empty.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     line: dict[str, float] = {"n": len(x)}
-    if len(x) < 3 or np.ptp(x) == 0 or not (np.isfinite(x).all() and np.isfinite(y).all()):
+    if len(x) < 3 or np.ptp(x) <= 1e-7 * np.abs(x).max() or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return line
     result = sm.OLS(y, sm.add_constant(x)).fit()
     for k, name in enumerate(("intercept", "slope")):
@@ -32,11 +32,11 @@ def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return line
 
 
-def fit_experiment(measurements: pd.DataFrame, rescaled: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd.DataFrame:
+def fit_experiment(measurements: pd.DataFrame, nulls: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd.DataFrame:
     """Every line of one experiment: each snapshot and norm, with and without random labels, and the null families.
 
-    Only networks that met their criterion enter. Column ``networks``: ``all``, ``without_random_labels`` or
-    ``one_rescaled`` (one network divided by every rho). The untrained networks are the snapshot ``initial``.
+    Only networks that met their criterion enter. Column ``networks``: ``all``, ``without_random_labels``, or a null family,
+    ``untrained`` or ``one_rescaled`` (see ``tables.null_families``).
     ``random_labels_residual``: how far the random-label networks lie, on average, above the line fitted without them, in
     units of its RMSE.
     """
@@ -59,8 +59,9 @@ def fit_experiment(measurements: pd.DataFrame, rescaled: pd.DataFrame, fit_group
                 without["random_labels_residual"] = residual.mean() / without["rmse"] if without["rmse"] > 0 else np.nan
             rows.append(common | {"networks": "without_random_labels"} | without)
     first = {"snapshot": measurements.snapshot.iloc[0], "norm": measurements.norm.iloc[0]}
-    line = fit_line(rescaled.norm_train_loss, rescaled.norm_test_loss)
-    rows.append(about | first | {"networks": "one_rescaled"} | line)
+    for family in ("untrained", "one_rescaled"):
+        points = nulls[nulls.family == family]
+        rows.append(about | first | {"networks": family} | fit_line(points.norm_train_loss, points.norm_test_loss))
     columns = [*about, "snapshot", "norm", "networks", "n", "slope", "slope_low", "slope_high", "intercept"]
     columns += ["intercept_low", "intercept_high", "r2", "adjusted_r2", "rmse", "unit_slope_intercept", "unit_slope_r2"]
     return pd.DataFrame(rows).reindex(columns=[*columns, "unit_slope_rmse", "random_labels_residual"])

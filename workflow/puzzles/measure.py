@@ -40,13 +40,18 @@ def output_norm(network: nn.Module, image: torch.Tensor) -> float:
     return float(torch.linalg.vector_norm(logits(network, image[None])))
 
 
+def normalizer(network: nn.Module, norm: str, x0: torch.Tensor) -> float:
+    """What the outputs are divided by: ||f(x0)||_2 for ``output``, else the product of the layers' norms."""
+    return output_norm(network, x0) if norm == "output" else rho(network, norm)
+
+
 def history_row(network: nn.Module, examples: Examples, x0: torch.Tensor) -> dict[str, float]:
     """What the training history records of an epoch: losses and errors on the whole sets, rho and normalized losses.
 
     rho is the product of Frobenius norms, or the output norm for x0 in a network with shortcuts.
     """
     train, test = logits(network, examples.train_x), logits(network, examples.test_x)
-    scale = output_norm(network, x0) if has_shortcuts(network) else rho(network)
+    scale = normalizer(network, "output" if has_shortcuts(network) else "l2", x0)
     unnormalized = _losses(train, test, examples) | _errors(train, test, examples)
     return {**unnormalized, "rho": scale, **_losses(train / scale, test / scale, examples, "norm_")}
 
@@ -65,7 +70,7 @@ def measurements(
     common["active_units"] = active_units(network, examples.train_x)
     rows = []
     for norm in norms:
-        scale = output_norm(network, x0) if norm == "output" else rho(network, norm)
+        scale = normalizer(network, norm, x0)
         row = {"norm": norm, "rho": scale, **common, **_losses(train / scale, test / scale, examples, "norm_")}
         row |= _margin_summary("train", train / scale, examples.train_y)
         row |= _margin_summary("test", test / scale, examples.test_y)
@@ -74,10 +79,7 @@ def measurements(
 
 
 def rescaled_losses(network: nn.Module, examples: Examples, scales: list[float]) -> list[dict[str, float]]:
-    """Train and test loss of one and the same f divided by each of ``scales``.
-
-    A null family: its points differ in nothing but a constant, so a line through them says nothing about generalization.
-    """
+    """Train and test loss of one and the same f divided by each of ``scales``."""
     train, test = logits(network, examples.train_x), logits(network, examples.test_x)
     return [{"rho": scale, **_losses(train / scale, test / scale, examples, "norm_")} for scale in scales]
 

@@ -1,19 +1,23 @@
 """Draw any figure of the configuration from the tables."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from puzzles import style
 from puzzles.experiments import Experiment
 from puzzles.files import atomic
 from puzzles.fits import UNNORMALIZED
+
+Colours = Callable[[pd.Series], np.ndarray]  # of the swept values
 
 
 def draw(
@@ -31,7 +35,8 @@ def draw(
         handles: dict[str, plt.Artist] = {}
         for panel, ax in zip(panels, axes, strict=False):
             experiment = experiments[panel["experiment"]]
-            scatter(ax, panel, points(panel, experiment, measurements), panel_fits(panel, experiment, fits))
+            table, fit = points(panel, experiment, measurements), panel_fits(panel, experiment, fits)
+            scatter(ax, panel, experiment, table, fit)
             handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
         for ax in axes[len(panels) :]:
             ax.remove()
@@ -69,30 +74,47 @@ def panel_fits(panel: dict, experiment: Experiment, fits: pd.DataFrame) -> pd.Se
     return found.iloc[0] if len(found) else None
 
 
-def scatter(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None) -> None:
+def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None) -> None:
     """One panel: a point for each network, coloured by the swept value, and the lines asked for."""
     if "title" in panel:
         ax.set_title(panel["title"], loc="left")
-    colours = _colours(table.value)
-    kinds = {
-        "network": (~table.random_labels & table.met_criterion, {"marker": "o", "s": 34}),
-        "random labels": (table.random_labels & table.met_criterion, {"marker": "*", "s": 150, "edgecolor": style.RED}),
-        "missed its criterion": (~table.met_criterion, {"marker": "X", "s": 44, "edgecolor": style.GREY}),
-    }
-    for label, (kind, marker) in kinds.items():
-        if kind.any():
-            rows = table[kind]
-            look = {"linewidth": 0.7, "edgecolor": "white", "zorder": 3} | marker
-            ax.scatter(rows[panel["x"]], rows[panel["y"]], c=colours(rows.value), label=label, **look)
+    colours = _colours(experiment)
+    markers = dict(zip(dict.fromkeys(n.group for n in experiment.networks), "os^Dv", strict=False))
+    for group in table.group.unique():
+        rows = table[(table.group == group) & table.met_criterion]
+        look = {"marker": markers[group], "s": 34, "edgecolor": "white"}
+        if rows.random_labels.any():
+            look = {"marker": "*", "s": 150, "edgecolor": style.RED}
+        label = "networks" if len(markers) == 1 else group.replace("_", " ")
+        _points(ax, panel, rows, colours, label, look)
+    missed = table[~table.met_criterion]
+    _points(ax, panel, missed, colours, "missed the criterion", {"marker": "X", "s": 44, "edgecolor": style.GREY})
     for axis in panel.get("log", ""):
         getattr(ax, f"set_{axis}scale")("log")
-    ax.set_xlabel(_label(panel, "x"))
-    ax.set_ylabel(_label(panel, "y"))
+    ax.set_xlabel(_label(panel, "x", experiment))
+    ax.set_ylabel(_label(panel, "y", experiment))
     _lines(ax, panel, table, fit)
     for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
-        if name not in panel.get("log", ""):
+        if name in panel.get("log", ""):
+            _log_ticks(axis)
+        else:
             axis.set_major_locator(MaxNLocator(4 if name == "x" else 6))
-            axis.set_major_formatter(FuncFormatter(_plain))
+
+
+def _points(ax: plt.Axes, panel: dict, rows: pd.DataFrame, colours: Colours, label: str, look: dict) -> None:
+    if len(rows):
+        x, y = rows[panel["x"]], rows[panel["y"]]
+        ax.scatter(x, y, c=colours(rows.value), label=label, linewidth=0.7, zorder=3, **look)
+
+
+def _log_ticks(axis: Axis) -> None:
+    """1, 2, 5 within a decade or two, whole decades beyond."""
+    low, high = axis.get_view_interval()
+    few = high / low < 200
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_minor_formatter(NullFormatter())
+    if few:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _lines(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None) -> None:
@@ -112,14 +134,14 @@ def _lines(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None
             lines["shape of Eq. 12"] = (_psi_inverse(x - table[panel["x"]].min()), {"color": style.BLUE})
     if "paper" in panel:
         stated = panel["paper"]["intercept"] + panel["paper"]["slope"] * x
-        lines["the paper's line"] = (stated, {"color": style.ORANGE, "linestyle": "--"})
+        lines["the paper's line, on its data"] = (stated, {"color": style.ORANGE, "linestyle": "--"})
     for label, (y, look) in lines.items():
         ax.plot(x, y, label=label, zorder=2, **look)
     ax.set_xlim(limits)
     if "psi_inverse" not in panel.get("lines", []):
         ax.set_ylim(y_limits)
     if has_line and "ols" in panel.get("lines", []):
-        text = f"slope {fit.slope:.3f}, $R^2$ {fit.r2:.4f}, n = {fit.n:.0f}"
+        text = f"slope {fit.slope:.3f}, $R^2$ {fit.r2:.5f}, n = {fit.n:.0f}"
         ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", fontsize=9)
 
 
@@ -129,33 +151,37 @@ def _psi_inverse(u: np.ndarray) -> np.ndarray:
     return np.where(u < 0, np.nan, np.sqrt(inside * (2 - inside)))
 
 
-def _colours(values: pd.Series) -> callable:
-    scale = _scale(values)
-    return lambda v: plt.get_cmap(style.VALUES)(scale(v.to_numpy()))
+def _colours(experiment: Experiment) -> Colours:
+    scale, colours = _scale(experiment), plt.get_cmap(style.VALUES).with_extremes(bad=style.ZERO)
+    return lambda values: colours(scale(np.ma.masked_where(_is_off_scale(values, scale), values)))
 
 
-def _scale(values: pd.Series) -> Normalize:
+def _is_off_scale(values: pd.Series, scale: Normalize) -> np.ndarray:
+    return (values <= 0).to_numpy() if isinstance(scale, LogNorm) else np.zeros(len(values), dtype=bool)
+
+
+def _scale(experiment: Experiment) -> Normalize:
+    values = np.array([n.value for n in experiment.networks])
     low, high = values.min(), values.max()
     positive = values[values > 0]
     if len(positive) and high > 20 * positive.min():
-        return LogNorm(positive.min(), high, clip=True)  # 0 takes the colour of the smallest
+        return LogNorm(positive.min(), high)  # 0 has a colour of its own
     return Normalize(low, high if high > low else low + 1)
 
 
 def _colour_bar(drawn: plt.Figure, axes: list[plt.Axes], experiment: Experiment) -> None:
-    values = pd.Series([n.value for n in experiment.networks])
-    bar = drawn.colorbar(ScalarMappable(_scale(values), style.VALUES), ax=axes, pad=0.02, aspect=30)
-    bar.set_label(style.AXES.get(experiment.networks[0].axis, experiment.networks[0].axis.replace("_", " ")))
+    bar = drawn.colorbar(ScalarMappable(_scale(experiment), style.VALUES), ax=axes, pad=0.02, aspect=30)
+    note = " (grey: 0)" if _is_off_scale(pd.Series([n.value for n in experiment.networks]), bar.norm).any() else ""
+    bar.set_label(style.axis_label(experiment.networks[0].axis) + note)
 
 
-def _label(panel: dict, axis: str) -> str:
+def _label(panel: dict, axis: str, experiment: Experiment) -> str:
     column = panel[axis]
-    label = style.LABELS.get(column)
-    if label is None:
+    if column == "value":
+        label = style.axis_label(experiment.networks[0].axis)
+    elif column.startswith("margin_"):
         _, split, statistic = column.split("_")
         label = f"normalized {split} margin ({statistic})"
+    else:
+        label = style.LABELS[column]
     return f"{label} (log scale)" if axis in panel.get("log", "") else label
-
-
-def _plain(value: float, _: int) -> str:
-    return f"{value:.6g}"

@@ -28,12 +28,12 @@ def render(
         provenance: where each data set came from.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters["number"] = _number
+    environment.filters |= {"number": _number, "r2": _r2, "figure_name": _figure_name}
     template = environment.from_string(TEMPLATE.read_text())
     return template.render(
         run=config.run,
         experiments=_experiments(config, networks),
-        figures=[{"name": n, **f, "png": _embed(pictures[n])} for n, f in config.figures.items()],
+        figures=[{"name": n, **config.figures[n], "png": _embed(pictures[n])} for n in sorted(config.figures)],
         comparison=_comparison(config, fits),
         fits=fits[fits.n >= 3].to_dict("records"),
         missed=_missed(networks),
@@ -69,9 +69,10 @@ def _comparison(config: Config, fits: pd.DataFrame) -> list[dict]:
             {
                 "experiment": name,
                 "unnormalized": of("none", "all"),
+                "unnormalized_natural": of("none", "without_random_labels"),
                 "normalized": of(norm, "all"),
                 "without_random": of(norm, "without_random_labels"),
-                "untrained": of(norm, "without_random_labels", "initial"),
+                "untrained": of(norm, "untrained"),
                 "rescaled": of(norm, "one_rescaled"),
             }
         )
@@ -107,3 +108,13 @@ def _number(value: object, digits: int = 5) -> str:
     if isinstance(value, float):
         return "–" if np.isnan(value) else f"{value:.{digits}g}"
     return str(value)
+
+
+def _r2(value: float) -> str:
+    """Six decimals: what matters is how far below 1 it is."""
+    return "–" if np.isnan(value) else f"{value:.6f}"
+
+
+def _figure_name(name: str) -> str:
+    """``fig02`` to ``Figure 2``."""
+    return f"Figure {name.removeprefix('fig').lstrip('0')}"

@@ -113,7 +113,7 @@ def _coerce(kind: type, value: object) -> object:
 
 @dataclass(frozen=True)
 class Select:
-    """Which epoch of a training is kept: ``initial``, ``last``, ``closest_to_train_loss`` or ``within``.
+    """Which epoch of a training is kept: ``last``, ``closest_to_train_loss`` or ``within``.
 
     ``max_train_error`` is the training error up to which a snapshot has met its criterion ("zero training error").
     """
@@ -131,8 +131,6 @@ class Select:
 
     def pick(self, history: list[dict]) -> dict:
         """The row of ``history`` (evaluated epochs only) that this rule keeps; ties go to the earlier epoch."""
-        if self.rule == "initial":
-            return history[0]
         if self.rule == "last":
             return history[-1]
         # the initial network is no result of training, unless nothing else is there yet
@@ -140,8 +138,6 @@ class Select:
 
     def met(self, train_loss: float, train_error: float) -> bool:
         """Whether a snapshot satisfies the rule and the training error asked for."""
-        if self.rule == "initial":
-            return True
         return bool(train_error <= self.max_train_error and self._in_band(train_loss))
 
     def _score(self, row: dict) -> tuple[bool, float]:

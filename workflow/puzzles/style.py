@@ -12,6 +12,7 @@ from cycler import cycler
 # Okabe and Ito's colours tell apart with any colour vision; dark to light they also survive greyscale.
 BLACK, BLUE, ORANGE, GREEN, RED, GREY = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 VALUES = "viridis"  # for the swept value
+ZERO = "#999999"  # for a value of 0 on a logarithmic scale
 PANEL = (4.2, 3.6)  # inches
 
 SETTINGS = {
@@ -54,6 +55,11 @@ AXES = {
     "train_size": "training examples $N$",
     "width": "width of the hidden layers",
 }
+
+
+def axis_label(axis: str) -> str:
+    """The words for a swept setting."""
+    return AXES.get(axis, axis.replace("_", " "))
 
 
 @contextmanager

@@ -1,15 +1,19 @@
 """The measurements of an experiment: one row for each network, snapshot and norm."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from puzzles.cache import State
 from puzzles.csvs import read_csv
 from puzzles.data import Dataset, Preparation
 from puzzles.experiments import Experiment, Network
-from puzzles.measure import measurements, rescaled_losses
-from puzzles.networks import build, num_parameters
+from puzzles.measure import measurements, normalizer, rescaled_losses
+from puzzles.networks import build, initialize, num_parameters
 from puzzles.training import read_networks, stored_name
+
+UNTRAINED_SEED = 10_000  # far from any seed of a configuration
 
 
 def measure_experiment(
@@ -22,14 +26,13 @@ def measure_experiment(
         history: the table of ``training.write_history``, from which the epoch of each snapshot follows.
 
     Returns:
-        The measurements, one row for each network, snapshot and norm; and the null family "one network rescaled":
-        the first network that met its criterion, divided by the rho of each network that did (first snapshot and norm).
+        The measurements, one row for each network, snapshot and norm; and the null families of ``null_families``.
     """
     specs, states = read_networks(trained)
     epochs = {name: rows.to_dict("records") for name, rows in read_csv(history).groupby("network")}
     preparation = Preparation(dataset)
     parents = {n.spec.hash: n.name for n in experiment.pretrainings}
-    rows, null = [], []
+    rows = []
     for network in experiment.networks:
         module = build(network.spec.architecture, _shape(preparation, network), dataset.num_classes)
         examples = preparation.examples(network.spec)
@@ -46,16 +49,39 @@ def measure_experiment(
                 kept["met_criterion"] = select.met(row["train_loss"], row["train_error"])
                 rows.append(about | kept | row)
     table = pd.DataFrame(rows)
-    first = table[(table.snapshot == experiment.select[0].name) & (table.norm == experiment.norms[0])]
-    first = first[first.met_criterion & first.group.isin(experiment.fit_groups)]
-    reference = next((n for n in experiment.networks if n.name in set(first[~first.random_labels].network)), None)
+    return table, null_families(experiment, dataset, table, states)
+
+
+def null_families(experiment: Experiment, dataset: Dataset, table: pd.DataFrame, states: dict[str, State]) -> pd.DataFrame:
+    """Two families of networks whose line of test on training loss cannot be about generalization.
+
+    ``untrained``: each network of the experiment as initialized (natural labels), from a seed of its own: with one seed for
+    all, networks that differ in the scale of the weights only would coincide once normalized.
+    ``one_rescaled``: the first network that met its criterion, divided by the rho of each network that did.
+    First snapshot and norm; networks with random labels are left out of both, except for their rho.
+    """
+    preparation = Preparation(dataset)
+    norm, snapshot = experiment.norms[0], experiment.select[0]
+    natural = [n for n in experiment.networks if n.group in experiment.fit_groups and n.spec.labels == "natural"]
+    rows = []
+    for k, network in enumerate(natural):
+        spec = replace(network.spec, seed=UNTRAINED_SEED + k, pretrained="")
+        module = build(spec.architecture, _shape(preparation, network), dataset.num_classes)
+        initialize(module, spec)
+        x0 = preparation.reference_image(spec, experiment.output_image)
+        scale = normalizer(module, norm, x0)
+        (row,) = rescaled_losses(module, preparation.examples(network.spec), [scale])
+        rows.append({"family": "untrained", "network": network.name} | row)
+    first = table[(table.snapshot == snapshot.name) & (table.norm == norm) & table.met_criterion]
+    reference = next((n for n in natural if n.name in set(first.network)), None)
     if reference is not None:
         module = build(reference.spec.architecture, _shape(preparation, reference), dataset.num_classes)
-        module.load_state_dict(states[stored_name(reference.name, experiment.select[0], first=True)])
-        rescaled = rescaled_losses(module, preparation.examples(reference.spec), list(first.rho))
-        null = [{"experiment": experiment.name, "network": reference.name} | row for row in rescaled]
-    columns = ["experiment", "network", "rho", "norm_train_loss", "norm_test_loss"]
-    return table, pd.DataFrame(null, columns=columns)
+        module.load_state_dict(states[stored_name(reference.name, snapshot, first=True)])
+        scales = list(first[first.group.isin(experiment.fit_groups)].rho)
+        rescaled = rescaled_losses(module, preparation.examples(reference.spec), scales)
+        rows += [{"family": "one_rescaled", "network": reference.name} | row for row in rescaled]
+    columns = ["experiment", "family", "network", "rho", "norm_train_loss", "norm_test_loss"]
+    return pd.DataFrame([{"experiment": experiment.name} | row for row in rows], columns=columns)
 
 
 def _shape(preparation: Preparation, network: Network) -> tuple[int, int, int]:

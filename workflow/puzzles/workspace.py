@@ -1,11 +1,25 @@
-"""Snakemake's lock of the working directory, after a run that was killed."""
+"""What a run needs of its surroundings: environment variables, and a working directory without a dead run's lock."""
 
+import os
 import sys
 from pathlib import Path
 
 from puzzles.files import Lock
 
 _alive: list[Lock] = []  # held until this process ends
+
+
+def set_environment(library: str) -> None:
+    """For the scripts, which are processes of their own: where the library is, and one thread for each job.
+
+    With the malloc settings, blocks of the size of a batch are kept instead of being given back to the system at every step
+    (measured: 1.06 to 1.2 times faster); they only work when set before Python starts.
+    """
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")]))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_"):
+        os.environ.setdefault(name, str(2**28))
 
 
 def clear_stale_lock(root: Path = Path(".snakemake")) -> None:

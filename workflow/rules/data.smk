@@ -6,6 +6,8 @@ rule download:
         "results/data/logs/{dataset}.log",
     benchmark:
         "results/data/benchmarks/{dataset}.tsv"
+    conda:
+        "../../envs/environment.yml"
     params:
         source=lambda w: config["datasets"][w.dataset],
     message:

@@ -1,14 +1,7 @@
-def figure_tables(rule_output):
-    """An input function: one table for each experiment that a figure is drawn from."""
-    return lambda w: expand(
-        rule_output, experiment=config_.figure_experiments(w.figure)
-    )
-
-
 rule figure:
     input:
-        measurements=figure_tables(rules.measure.output.measurements),
-        fits=figure_tables(rules.fits.output.fits),
+        measurements=figure_tables("measurements"),
+        fits=figure_tables("tables", "fits"),
     output:
         png=out("figures", "{figure}.png"),
         pdf=out("figures", "{figure}.pdf"),
@@ -16,8 +9,10 @@ rule figure:
         logs("figures", "{figure}.log"),
     benchmark:
         benchmarks("figures", "{figure}.tsv")
+    conda:
+        "../../envs/environment.yml"
     params:
-        figure=lambda w: digest(config_.figures[w.figure]),
+        figure=lambda w: digest(plan.figures[w.figure]),
         code=code_digest("plots", "style"),
     message:
         "drawing {wildcards.figure}"
@@ -26,11 +21,11 @@ rule figure:
 
 
 # `snakemake fig10`: one target for each figure of the configuration
-for figure in config_.figures:
+for figure in plan.figures:
 
     rule:
         name:
             figure
-        localrule: True
         input:
             expand(rules.figure.output, figure=figure),
+        localrule: True

@@ -5,16 +5,18 @@ rule measure:
         history=rules.train.output.history,
     output:
         measurements=out("measurements", "{experiment}.csv"),
-        rescaled=out("rescaled", "{experiment}.csv"),
+        nulls=out("nulls", "{experiment}.csv"),
     log:
         logs("measure", "{experiment}.log"),
     benchmark:
         benchmarks("measure", "{experiment}.tsv")
-    params:
-        experiment=lambda w: digest(config_.experiments[w.experiment]),
-        code=code_digest("tables", "measure", "norms", "networks", "data", "labels"),
+    conda:
+        "../../envs/environment.yml"
     resources:
         mem_mb=4000,
+    params:
+        experiment=lambda w: digest(plan.experiments[w.experiment]),
+        code=code_digest("tables", "measure", "norms", "networks", "data", "labels"),
     message:
         "measuring the networks of {wildcards.experiment}"
     script:
@@ -24,15 +26,17 @@ rule measure:
 rule fits:
     input:
         measurements=rules.measure.output.measurements,
-        rescaled=rules.measure.output.rescaled,
+        nulls=rules.measure.output.nulls,
     output:
         fits=out("tables", "fits", "{experiment}.csv"),
     log:
         logs("fits", "{experiment}.log"),
     benchmark:
         benchmarks("fits", "{experiment}.tsv")
+    conda:
+        "../../envs/environment.yml"
     params:
-        groups=lambda w: config_.experiments[w.experiment].fit_groups,
+        groups=lambda w: plan.experiments[w.experiment].fit_groups,
         code=code_digest("fits"),
     message:
         "fitting lines to {wildcards.experiment}"
@@ -42,10 +46,8 @@ rule fits:
 
 rule aggregate:
     input:
-        measurements=expand(
-            rules.measure.output.measurements, experiment=config_.experiments
-        ),
-        fits=expand(rules.fits.output.fits, experiment=config_.experiments),
+        measurements=expand(rules.measure.output.measurements, experiment=plan.experiments),
+        fits=expand(rules.fits.output.fits, experiment=plan.experiments),
     output:
         networks=out("tables", "networks.csv"),
         fits=out("tables", "fits.csv"),
@@ -53,6 +55,8 @@ rule aggregate:
         logs("aggregate.log"),
     benchmark:
         benchmarks("aggregate.tsv")
+    conda:
+        "../../envs/environment.yml"
     message:
         "collecting the tables"
     script:

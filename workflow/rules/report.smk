@@ -1,11 +1,11 @@
 rule report:
     input:
-        figures=expand(rules.figure.output, figure=config_.figures),
+        figures=expand(rules.figure.output, figure=plan.figures),
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
         provenance=sorted(
             paths.dataset(e.dataset).with_suffix(".json").as_posix()
-            for e in {e.dataset: e for e in config_.experiments.values()}.values()
+            for e in {e.dataset: e for e in plan.experiments.values()}.values()
         ),
     output:
         html=out("report.html"),
@@ -13,8 +13,10 @@ rule report:
         logs("report.log"),
     benchmark:
         benchmarks("report.tsv")
+    conda:
+        "../../envs/environment.yml"
     params:
-        figures=digest(config_.figures, list(config_.experiments)),
+        figures=digest(plan.figures, list(plan.experiments)),
         code=code_digest("report"),
     message:
         "writing the report"

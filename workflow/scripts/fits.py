@@ -5,5 +5,5 @@ from puzzles.fits import fit_experiment
 from puzzles.runner import job
 
 with job(snakemake):
-    measurements, rescaled = read_csv(snakemake.input.measurements), read_csv(snakemake.input.rescaled)
-    write_csv(fit_experiment(measurements, rescaled, tuple(snakemake.params.groups)), snakemake.output.fits)
+    measurements, nulls = read_csv(snakemake.input.measurements), read_csv(snakemake.input.nulls)
+    write_csv(fit_experiment(measurements, nulls, tuple(snakemake.params.groups)), snakemake.output.fits)

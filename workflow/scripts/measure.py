@@ -6,11 +6,11 @@ from puzzles.runner import job
 from puzzles.tables import measure_experiment
 
 with job(snakemake) as config:
-    measurements, rescaled = measure_experiment(
+    measurements, nulls = measure_experiment(
         config.experiments[snakemake.wildcards.experiment],
         load(snakemake.input.data),
         snakemake.input.networks,
         snakemake.input.history,
     )
     write_csv(measurements, snakemake.output.measurements)
-    write_csv(rescaled, snakemake.output.rescaled)
+    write_csv(nulls, snakemake.output.nulls)
