@@ -11,6 +11,20 @@ from puzzles.specs import Architecture, NetworkSpec
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Images of the data sets whose form is known before they are there: side, channels, training examples.
 KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000), "digits": (8, 1, 1_437)}
+# What each rule of the schema asks for.
+EXPECTED = {
+    "enum": "one of {}",
+    "const": "{}",
+    "type": "type {}",
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "pattern": "to match {}",
+    "minItems": "at least {} item(s)",
+    "minProperties": "at least {} entry",
+    "uniqueItems": "no item twice",
+}
 
 
 def check_schema(raw: dict) -> None:
@@ -24,36 +38,29 @@ def check_schema(raw: dict) -> None:
 def _one_line(error: jsonschema.ValidationError) -> str:
     key = ".".join(str(p) for p in error.absolute_path)
     rule, wanted, found = error.validator, error.validator_value, error.instance
+    properties = error.schema.get("properties", {})
     if rule == "additionalProperties":
-        allowed = error.schema.get("properties", {})
-        unknown = next(k for k in found if k not in allowed)
-        return f"config: {'.'.join(filter(None, [key, unknown]))}: unknown key; expected one of {', '.join(allowed)}"
+        unknown = next(k for k in found if k not in properties)
+        return f"config: {_join(key, unknown)}: unknown key; expected one of {', '.join(properties)}"
     if rule == "required":
         missing = next(k for k in wanted if k not in found)
-        return f"config: {'.'.join(filter(None, [key, missing]))}: missing; expected {_describe(error.schema, missing)}"
+        described = properties.get(missing, {}).get("description", "it beside the keys that are there").rstrip(".")
+        return f"config: {_join(key, missing)}: missing; expected {described}"
     if "propertyNames" in error.absolute_schema_path:
-        return f"config: {'.'.join(filter(None, [key, str(found)]))}: bad name; expected to match {wanted}"
-    expected = {
-        "enum": lambda: "one of " + ", ".join(map(str, wanted)),
-        "const": lambda: str(wanted),
-        "type": lambda: f"type {wanted}",
-        "minimum": lambda: f"at least {wanted}",
-        "exclusiveMinimum": lambda: f"more than {wanted}",
-        "maximum": lambda: f"at most {wanted}",
-        "exclusiveMaximum": lambda: f"less than {wanted}",
-        "pattern": lambda: f"to match {wanted}",
-        "minItems": lambda: f"at least {wanted} item(s)",
-        "minProperties": lambda: f"at least {wanted} entry",
-        "uniqueItems": lambda: "no item twice",
-    }.get(rule, lambda: error.schema.get("description", str(wanted)))()
-    note = ""
-    if rule == "type" and isinstance(found, str) and "number" in str(wanted):
-        note = " (YAML needs a point and a sign in 1.0e-4)" if "e" in found.lower() else ""
-    return f"config: {key}: found {found!r}, expected {expected}{note}"
+        return f"config: {_join(key, found)}: bad name; expected to match {wanted}"
+    expected = EXPECTED[rule].format(_listed(wanted)) if rule in EXPECTED else error.schema.get("description", str(wanted))
+    hint = ""
+    if rule == "type" and wanted == "number" and isinstance(found, str) and "e" in found.lower():
+        hint = " (YAML needs a point and a sign: 1.0e-4)"
+    return f"config: {key}: found {found!r}, expected {expected}{hint}"
 
 
-def _describe(schema: dict, key: str) -> str:
-    return schema.get("properties", {}).get(key, {}).get("description", "a value").rstrip(".")
+def _join(key: str, last: str) -> str:
+    return f"{key}.{last}" if key else last
+
+
+def _listed(wanted: object) -> str:
+    return ", ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
 
 
 def expect_known(key: str, name: str, known: list[str], noun: str) -> None:

@@ -90,5 +90,8 @@ def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -
         expect_known(f"{key}.experiment", panel["experiment"], list(experiments), "experiment")
         experiment = experiments[panel["experiment"]]
         expect_known(f"{key}.norm", panel.get("norm", experiment.norms[0]), list(experiment.norms), "norm")
+        groups = list(dict.fromkeys(n.group for n in experiment.networks))
+        for group in panel.get("groups", []):
+            expect_known(f"{key}.groups", group, groups, "group")
         snapshots = [s.name for s in experiment.select]
         expect_known(f"{key}.snapshot", panel.get("snapshot", snapshots[0]), snapshots, "snapshot")

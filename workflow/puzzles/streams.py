@@ -10,5 +10,6 @@ def stream(seed: int, name: str, *index: int) -> np.random.Generator:
 
     Streams with another seed, name or index are statistically independent (``numpy.random.SeedSequence``).
     """
-    word = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-    return np.random.default_rng(np.random.SeedSequence([seed, word, *index]))
+    # hashed together: SeedSequence pads with zeros, so that [seed, word] and [seed, word, 0] would be one stream
+    word = hashlib.sha256("/".join([name, *map(str, index)]).encode()).digest()
+    return np.random.default_rng(np.random.SeedSequence([seed, int.from_bytes(word[:16], "big")]))

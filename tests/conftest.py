@@ -1,0 +1,53 @@
+"""Shared by the tests: small real data, small real networks."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from puzzles import download
+from puzzles.data import Dataset
+from puzzles.specs import Architecture, NetworkSpec
+
+ROOT = Path(__file__).parent.parent
+
+torch.set_num_threads(1)  # as in a job: bits are compared
+
+
+@pytest.fixture
+def raw() -> dict:
+    """The paper's configuration, free to be broken."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return download.fetch("digits", "digits", None, download.Fetch())[0]
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory: the cache is below it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """A folder with real data in torchvision's layout, if PUZZLES_DATA_DIR names one."""
+    folder = Path(os.environ.get("PUZZLES_DATA_DIR", ""))
+    if not (folder / "MNIST" / "raw").is_dir():
+        pytest.skip("PUZZLES_DATA_DIR names no folder with MNIST/raw")
+    return folder
+
+
+SMALL = Architecture("conv", (6, 6), kernel=3, stride=2, padding=1, bias="first")
+
+
+def small_spec(**changes: object) -> NetworkSpec:
+    """A network that trains in a fraction of a second on the digits."""
+    spec = NetworkSpec("digits", SMALL, train_size=300, batch_size=50, lr=0.05, epochs=3)
+    return replace(spec, **changes)

@@ -1,0 +1,178 @@
+"""The configuration: what the paper asks for, and one clear line for whatever is wrong."""
+
+import dataclasses
+from collections import Counter
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from puzzles.checks import SCHEMA
+from puzzles.config import load, load_files
+from puzzles.errors import ConfigError
+from puzzles.specs import Architecture, NetworkSpec
+
+INIT = "experiments.init_3layer"
+
+
+def set_at(raw: dict, path: str, value: object) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        raw = raw[int(key)] if isinstance(raw, list) else raw.setdefault(key, {})
+    raw[last] = value
+
+
+BROKEN = [
+    # path, value, what the line must say
+    ("figure", {}, "config: figure: unknown key; expected one of run, data_dir"),
+    (f"{INIT}.network.learning_rate", 0.1, f"config: {INIT}.network.learning_rate: unknown key; expected one of dataset"),
+    (f"{INIT}.network.lr", "fast", f"config: {INIT}.network.lr: found 'fast', expected type number"),
+    (f"{INIT}.network.lr", "1e-4", "YAML needs a point and a sign: 1.0e-4"),
+    (f"{INIT}.network.lr", 0, f"config: {INIT}.network.lr: found 0, expected more than 0"),
+    (f"{INIT}.network.momentum", 1, f"config: {INIT}.network.momentum: found 1, expected less than 1"),
+    (f"{INIT}.network.batch_size", 2.5, f"config: {INIT}.network.batch_size: found 2.5, expected type integer"),
+    (f"{INIT}.network.corruption", 1.2, f"config: {INIT}.network.corruption: found 1.2, expected at most 1"),
+    (f"{INIT}.network.init", "normal", f"config: {INIT}.network.init: found 'normal', expected one of default, gaussian, kaiming"),
+    (f"{INIT}.network.labels", "wrong", "expected one of natural, random"),
+    (f"{INIT}.network.stop", "never", "expected one of epochs, until_zero_train_error"),
+    (f"{INIT}.network.max_epochs", 10, f"config: {INIT}.network.max_epochs: found 10, expected at least epochs (200)"),
+    ("experiments.width.network.max_epochs", 10, "found 10, expected no value with stop: epochs"),
+    (f"{INIT}.network.dataset", "imagenet", f"config: {INIT}.network.dataset: found 'imagenet', expected a known data set"),
+    (f"{INIT}.network.architecture", "vgg", f"config: {INIT}.network.architecture: found 'vgg', expected a known architecture"),
+    ("experiments.width.network", {"architecture": "conv5_16"}, "config: experiments.width.network.dataset: missing"),
+    (f"{INIT}.network.image_size", -1, "found -1, expected at least 0"),
+    ("experiments.corruption_3layer.network.image_size", 8, "found 8, expected larger images: nothing is left of 8x8"),
+    (f"{INIT}.network.train_size", 60000, "found 60000, expected at most 50000, the training examples of cifar10"),
+    (f"{INIT}.network.input_mean", [0.5, 0.5], "found [0.5, 0.5], expected 1 or 3 numbers, the channels of cifar10"),
+    (f"{INIT}.network.init", "default", "expected a value above 0 with init: gaussian, and none with another init"),
+    (f"{INIT}.sweep.axis", "std", f"config: {INIT}.sweep.axis: found 'std', expected one of init_std, init_gain"),
+    (f"{INIT}.sweep.values", [], f"config: {INIT}.sweep.values: found [], expected at least 1 item"),
+    (f"{INIT}.sweep.values", [0.1, 0.1], f"config: {INIT}.sweep.values: found [0.1, 0.1], expected no item twice"),
+    (f"{INIT}.sweep", {"axis": "init_std"}, f"config: {INIT}.sweep.values: missing; expected"),
+    (f"{INIT}.seeds", [0, 0], f"config: {INIT}.seeds: found [0, 0], expected no item twice"),
+    (f"{INIT}.groups.copy", {}, "expected each only once"),
+    (f"{INIT}.groups.mixed", {"network": {"dataset": "cifar100"}}, "found networks on cifar10 and cifar100, expected one data set"),
+    (f"{INIT}.select", ["best"], f"config: {INIT}.select.0: found 'best', expected last, closest_to_train_loss or within"),
+    (f"{INIT}.norms", ["l3"], f"config: {INIT}.norms.0: found 'l3', expected one of l2, l1, linf, spectral, output"),
+    ("experiments.width.network.architecture", "resnet56", "found a resnet, expected one whose width can be swept"),
+    ("experiments.train_size.sweep.values", [100.5], "train_size: found 100.5, expected a whole number"),
+    ("architectures.conv5.widths", [1, 2], "config: architectures.conv5.widths: found [1, 2], expected 4 numbers"),
+    ("architectures.resnet56.depth", 55, "config: architectures.resnet56.depth: found 55, expected 6n + 2"),
+    ("architectures.conv5.builder", "transformer", "expected one of conv, five_layer, resnet"),
+    ("datasets.mine", {"source": "npz"}, "config: datasets.mine.path: missing; expected it beside"),
+    ("datasets.mnist", {"source": "mnist", "path": "x.npz"}, "config: datasets.mnist: found"),
+    ("run.name", "cache", "config: run.name: found 'cache', expected to match"),
+    ("run.name", "../elsewhere", "config: run.name: found '../elsewhere', expected to match"),
+    ("run.experiments", ["init"], "config: run.experiments: found 'init', expected a known experiment: train_size, width"),
+    ("figures.fig02.panels.0.experiment", "init", "config: figures.fig02.panels.0.experiment: found 'init', expected a known experiment"),
+    ("figures.fig02.panels.0.x", "loss", "config: figures.fig02.panels.0.x: found 'loss', expected one of value, rho"),
+    ("figures.fig02.panels.0.snapshot", "first", "config: figures.fig02.panels.0.snapshot: found 'first', expected a known snapshot: last"),
+    ("figures.fig02.panels.0.groups", ["randm"], "config: figures.fig02.panels.0.groups: found 'randm', expected a known group"),
+    ("figures.plot2", {"title": "", "caption": "", "panels": []}, "config: figures.plot2: bad name; expected to match"),
+    ("runtime.population", 0, "config: runtime.population: found 0, expected at least 1"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BROKEN, ids=[f"{p}={v}"[:60] for p, v, _ in BROKEN])
+def test_one_line_for_each_mistake(raw: dict, path: str, value: object, message: str) -> None:
+    set_at(raw, path, value)
+    with pytest.raises(ConfigError) as error:
+        load(raw)
+    assert message in str(error.value)
+    assert str(error.value).startswith("config: ")
+    assert "\n" not in str(error.value)
+
+
+def test_the_paper_in_numbers(raw: dict) -> None:
+    """Networks of each experiment as paper.md section 7 lists them."""
+    plan = load(raw)
+    assert {name: len(e.networks) for name, e in plan.experiments.items()} == {
+        "train_size": 9 * 3 * 2,
+        "width": 11 * 3,
+        "init_3layer": 25 + 1,
+        "init_resnet": 4 * 3,
+        "corruption_bn": 11,
+        "init_bn": 8 + 1,
+        "corruption_bn_100": 11,
+        "init_bn_100": 8 + 1,
+        "corruption_3layer": 7 * 8 + 8,
+        "corruption_3layer_fixed_loss": 7 * 8 + 8,
+        "init_3layer_gray": 9 * 4 + 4 + 1,
+    }
+    assert {name: len(e.pretrainings) for name, e in plan.experiments.items() if e.pretrainings} == {
+        "corruption_bn": 11,
+        "corruption_bn_100": 11,
+        "corruption_3layer": 7,  # one pretrained network for the eight fine-tunings of a level
+        "corruption_3layer_fixed_loss": 7,
+    }
+
+
+def test_figures_10_and_13_share_their_trainings(raw: dict) -> None:
+    plan = load(raw)
+    first, second = plan.experiments["corruption_3layer"], plan.experiments["corruption_3layer_fixed_loss"]
+    assert [n.spec.hash for n in first.networks] == [n.spec.hash for n in second.networks]
+    wanted = [s.name for s in plan.snapshots(first.networks[0].spec)]
+    assert wanted == ["last", "within_0.0044_0.0001"]
+
+
+def test_fine_tunings_start_from_their_level_and_never_share_its_seed(raw: dict) -> None:
+    experiment = load(raw).experiments["corruption_3layer"]
+    for network in experiment.networks:
+        if network.group == "natural":
+            assert network.spec.pretrained == ""
+            assert network.spec.batch_size == 1024
+        else:
+            assert network.spec.pretrained == network.pretraining.hash
+            assert network.pretraining.corruption == network.value
+            assert network.spec.corruption == 0
+            assert network.pretraining.seed != network.spec.seed
+    assert max(Counter(n.spec.pretrained for n in experiment.networks).values()) == 8
+
+
+@pytest.mark.parametrize("overlay", ["demo", "small"])
+def test_overlays_load(overlay: str) -> None:
+    plan = load_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / f"{overlay}.yaml")
+    assert plan.run == overlay
+    assert {"fig02", "fig04", "fig09", "fig10", "fig13", "fig14"} <= set(plan.figures)
+
+
+def test_an_overlay_removes_an_entry_by_null(raw: dict) -> None:
+    raw["figures"]["fig02"] = None
+    raw["experiments"]["init_3layer"]["groups"]["random_labels"] = None
+    plan = load(raw)
+    assert "fig02" not in plan.figures
+    assert {n.group for n in plan.experiments["init_3layer"].networks} == {"natural"}
+
+
+def test_a_run_of_some_experiments_leaves_out_the_figures_of_others(raw: dict) -> None:
+    raw["run"]["experiments"] = ["corruption_3layer"]
+    assert sorted(load(raw).figures) == ["fig09", "fig10", "fig14"]
+
+
+def test_the_schema_describes_every_field_with_its_default() -> None:
+    schema = yaml.safe_load(SCHEMA.read_text())
+    described = {
+        NetworkSpec: schema["$defs"]["network"]["properties"],
+        Architecture: schema["properties"]["architectures"]["additionalProperties"]["properties"],
+    }
+    for kind, properties in described.items():
+        ours = {f.name: f for f in dataclasses.fields(kind)}
+        internal = {"pretrained", "trainer_version"} if kind is NetworkSpec else set()
+        assert set(properties) == set(ours) - internal
+        for name, entry in properties.items():
+            default = ours[name].default
+            if default is not dataclasses.MISSING and name != "widths":
+                assert entry["default"] == (list(default) if isinstance(default, tuple) else default), name
+
+
+def test_every_key_has_a_description() -> None:
+    def walk(node: object, path: str) -> None:
+        if isinstance(node, dict):
+            for name, entry in node.get("properties", {}).items():
+                if "if" not in path and "then" not in path:
+                    assert "description" in entry or entry == {"const": "npz"}, f"{path}.{name}"
+            for key, value in node.items():
+                if key not in ("if", "then", "else"):
+                    walk(value, f"{path}.{key}")
+
+    walk(yaml.safe_load(SCHEMA.read_text()), "")

@@ -1,0 +1,88 @@
+"""Specs, hashes and random streams: what the cache stands on."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import small_spec
+
+from puzzles.config import load
+from puzzles.specs import Architecture, NetworkSpec, Select, as_dict, canonical, from_dict
+from puzzles.streams import stream
+
+
+def test_golden_hashes(raw: dict) -> None:
+    """None of these may change by any modification of the code: every cached network would be orphaned.
+
+    Only a new TRAINER_VERSION changes them, on purpose.
+    """
+    experiments = load(raw).experiments
+    first = {name: experiments[name].networks[0].spec.hash for name in ("init_3layer", "corruption_3layer", "corruption_bn")}
+    assert first == {
+        "init_3layer": "ed803c54387fe0b0",
+        "corruption_3layer": "d65af702ff62c1ce",
+        "corruption_bn": "9d3c5d0905630bb5",
+    }
+    assert small_spec().hash == "9f049553af73ce0d"
+
+
+def test_a_default_never_enters_the_canonical_string() -> None:
+    spec = NetworkSpec("digits", Architecture("conv", (4,)))
+    assert canonical(spec) == '{"architecture":{"builder":"conv","widths":[4]},"dataset":"digits","trainer_version":1}'
+
+
+def test_equal_settings_have_one_hash_however_they_are_written() -> None:
+    a = from_dict(NetworkSpec, {"dataset": "digits", "architecture": {"builder": "conv", "widths": [4]}, "momentum": 0})
+    b = from_dict(NetworkSpec, {"dataset": "digits", "architecture": {"builder": "conv", "widths": (4,)}, "momentum": 0.0})
+    assert a == b
+    assert a.hash == b.hash
+    assert from_dict(NetworkSpec, as_dict(a)) == a
+
+
+@pytest.mark.parametrize("change", [{"lr": 0.02}, {"seed": 1}, {"pretrained": "ab"}, {"input_mean": (0.5,)}, {"epochs": 4}])
+def test_every_setting_changes_the_hash(change: dict) -> None:
+    assert replace(small_spec(), **change).hash != small_spec().hash
+
+
+def test_streams_are_independent_and_repeatable() -> None:
+    permutations = [
+        stream(seed, name, *index).permutation(200).tolist()
+        for seed in (0, 1)
+        for name in ("batch_order", "train_subset", "corruption/examples", "corruption/swap")
+        for index in ((), (0,), (1,))
+    ]
+    assert len({tuple(p) for p in permutations}) == len(permutations)
+    assert stream(3, "batch_order", 7).random() == stream(3, "batch_order", 7).random()
+
+
+HISTORY = [
+    {"epoch": 0, "train_loss": 2.3, "train_error": 0.9},
+    {"epoch": 1, "train_loss": 0.02, "train_error": 0.01},
+    {"epoch": 2, "train_loss": 0.0044, "train_error": 0.001},
+    {"epoch": 3, "train_loss": 0.00435, "train_error": 0.0},
+    {"epoch": 4, "train_loss": 0.001, "train_error": 0.0},
+]
+
+
+def test_within_takes_the_nearest_epoch_without_training_error() -> None:
+    select = Select("within", 0.0044, 0.0001)
+    row = select.pick(HISTORY)
+    assert row["epoch"] == 3  # epoch 2 is nearer, but has a training error (Fig. 13)
+    assert select.met(row["train_loss"], row["train_error"])
+    assert select.pick(HISTORY[:2])["epoch"] == 1  # nothing in the band: the nearest is kept, and marked
+    assert not select.met(0.02, 0.01)
+
+
+def test_closest_to_train_loss_and_last() -> None:
+    closest = Select("closest_to_train_loss", 0.006, 0.2, max_train_error=0.002)
+    assert closest.pick(HISTORY)["epoch"] == 2
+    assert not closest.met(0.0044, 0.001)  # further off than 20 %
+    assert closest.met(0.0055, 0.001)
+    assert not closest.met(0.0055, 0.01)
+    assert Select("last").pick(HISTORY)["epoch"] == 4
+    assert closest.pick([HISTORY[0], {"epoch": 1, "train_loss": np.nan, "train_error": 1.0}, HISTORY[2]])["epoch"] == 2
+
+
+def test_snapshot_names() -> None:
+    names = [Select("last").name, Select("closest_to_train_loss", 0.006).name, Select("within", 0.0044, 0.0001).name]
+    assert names == ["last", "closest_to_train_loss_0.006", "within_0.0044_0.0001"]
