@@ -1,0 +1,142 @@
+"""Data sets: what is accepted, what is refused with one line, what is left behind."""
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_spec
+
+from puzzles.data import KEYS, Dataset, Preparation, checked, load, read_npz, train_subset, write_npz
+from puzzles.download import Fetch, fetch
+from puzzles.errors import DataError
+
+
+def arrays(**changes: object) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    good = {
+        "train_x": draw.integers(256, size=(20, 8, 8, 3), dtype=np.uint8),
+        "train_y": np.arange(20) % 4,
+        "test_x": draw.integers(256, size=(8, 8, 8, 3), dtype=np.uint8),
+        "test_y": np.arange(8) % 4,
+    }
+    good.update(changes)
+    return {key: value for key, value in good.items() if value is not None}
+
+
+BROKEN = [
+    ({"test_y": None}, "test_y is missing, expected the arrays train_x, train_y, test_x, test_y"),
+    ({"train_x": np.zeros((20, 8, 8, 3))}, "train_x has dtype float64, expected uint8"),
+    ({"train_x": np.zeros((20, 64), np.uint8)}, "train_x has shape (20, 64), expected [N, H, W]"),
+    ({"train_x": np.zeros((20, 8, 9, 3), np.uint8)}, "train_x has shape (20, 8, 9, 3), expected square images"),
+    ({"train_x": np.zeros((0, 8, 8, 3), np.uint8), "train_y": np.zeros(0, int)}, "with nothing empty"),
+    ({"train_y": np.arange(19) % 4}, "train_y has 19 labels, expected 20"),
+    ({"train_y": (np.arange(20) % 4).astype(float)}, "train_y has shape (20,) and dtype float64, expected [N] integers"),
+    ({"train_y": np.eye(20, 4, dtype=int)}, "train_y has shape (20, 4)"),
+    ({"train_y": np.arange(20) % 4 - 1}, "train_y holds the label -1, expected labels from 0"),
+    ({"train_y": np.arange(20) % 4 * 2}, "train_y lacks the label 1, expected every class from 0 to 6"),
+    ({"train_y": np.zeros(20, int)}, "train_y lacks the label 1"),
+    ({"test_y": np.arange(8)}, "test_y holds the label 7, expected at most 3, the largest of train_y"),
+    ({"test_x": np.zeros((8, 9, 9, 3), np.uint8)}, "test_x has images of shape (9, 9, 3), expected (8, 8, 3)"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), BROKEN, ids=[m[:40] for _, m in BROKEN])
+def test_one_line_for_each_wrong_npz(tmp_path: Path, changes: dict, message: str) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays(**changes))
+    with pytest.raises(DataError) as error:
+        read_npz(path, "mine")
+    assert str(error.value).startswith(f"{path}: ")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text", "pickle", "missing"])
+def test_one_line_for_each_damaged_file(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **arrays())
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-2000])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("not an archive")
+    elif damage == "pickle":
+        np.savez(path, **arrays(train_y=np.array([{"a": 1}] * 20, dtype=object)))
+    else:
+        path.unlink()
+    with pytest.raises(DataError) as error:
+        read_npz(path, "mine")
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_an_npz_comes_back_as_it_was(tmp_path: Path) -> None:
+    grey = arrays(train_x=arrays()["train_x"][..., 0], test_x=arrays()["test_x"][..., 0])
+    dataset = checked(grey, "here", "grey")
+    assert dataset.train_x.shape == (20, 8, 8, 1)
+    write_npz(dataset, tmp_path / "grey.npz")
+    again = load(tmp_path / "grey.npz")
+    assert again.name == "grey"
+    assert again.digest == dataset.digest
+    assert replace(again, test_y=again.test_y[::-1]).digest != dataset.digest
+
+
+def test_the_users_npz_is_found_below_data_dir(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", **arrays())
+    dataset, provenance = fetch("own", "npz", "mine.npz", Fetch(tmp_path))
+    assert (dataset.name, dataset.num_classes) == ("own", 4)
+    assert provenance["origin"] == "mine.npz from data_dir"
+
+
+def test_an_npz_that_is_not_the_data_set_it_is_named_after_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mnist.npz", **arrays())
+    with pytest.raises(DataError, match=r"mnist.npz: train_x has shape \(20, 8, 8, 3\), expected \(60000, 28, 28, 1\)"):
+        fetch("mnist", "mnist", None, Fetch(tmp_path))
+
+
+def test_digits(digits: Dataset) -> None:
+    assert digits.train_x.shape == (1437, 8, 8, 1)
+    assert digits.test_x.shape == (360, 8, 8, 1)
+    assert digits.train_x.max() == 255
+    counts = np.bincount(digits.train_y) / np.bincount(np.concatenate([digits.train_y, digits.test_y]))
+    assert np.ptp(counts) < 0.01  # stratified
+
+
+def test_train_subsets_are_stratified_prefixes(digits: Dataset) -> None:
+    sizes = [10, 50, 100, 500, 1437]
+    subsets = [train_subset(digits.train_y, size, 3, "digits") for size in sizes]
+    for size, subset in zip(sizes, subsets, strict=True):
+        assert len(set(subset.tolist())) == size
+        expected = np.bincount(digits.train_y) * size / len(digits.train_y)
+        assert np.abs(np.bincount(digits.train_y[subset], minlength=10) - expected).max() <= 1
+    for small, large in pairwise(subsets[:4]):
+        assert small.tolist() == large[: len(small)].tolist()
+    with pytest.raises(DataError, match="digits: found 1437 training examples, expected at least train_size = 2000"):
+        train_subset(digits.train_y, 2000, 0, "digits")
+
+
+def test_scaling(digits: Dataset) -> None:
+    standard = Preparation(digits).examples(small_spec(train_size=0))
+    assert standard.train_x.shape == (1437, 8, 8, 1)
+    assert float(standard.train_x.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(standard.train_x.std()) == pytest.approx(1, abs=1e-3)
+    half = Preparation(digits).examples(small_spec(input_mean=(0.5,), input_std=(0.5,), image_size=12))
+    assert half.train_x.shape == (300, 12, 12, 1)
+    assert (float(half.train_x.min()), float(half.black)) == pytest.approx((-1, -1), abs=1e-5)
+    assert float(half.train_x.max()) <= 1 + 1e-5
+    with pytest.raises(DataError, match="found 2 numbers for input_mean, expected 1 or 1"):
+        Preparation(digits).examples(small_spec(input_mean=(0.5, 0.5)))
+
+
+def test_random_labels_are_drawn_for_training_and_for_testing(digits: Dataset) -> None:
+    preparation = Preparation(digits)
+    natural, random = (preparation.examples(small_spec(labels=kind, train_size=0)) for kind in ("natural", "random"))
+    assert torch.equal(natural.train_y, torch.from_numpy(digits.train_y))
+    for split in ("train_y", "test_y"):
+        agree = float((getattr(natural, split) == getattr(random, split)).double().mean())
+        assert 0.03 < agree < 0.17
+    assert set(KEYS) == {"train_x", "train_y", "test_x", "test_y"}

@@ -1,0 +1,171 @@
+"""Downloads through torchvision, from a server of our own that fails in every way a server can."""
+
+import gzip
+import hashlib
+import http.server
+import shutil
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchvision.datasets import CIFAR10, MNIST
+
+from puzzles.download import Fetch, fetch
+from puzzles.errors import DataError
+
+NAMES = [name for name, _ in MNIST.resources]
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a folder; ``behaviour`` lists what it does to the next requests of an archive, ``good`` when it is empty."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.folder, self.behaviour, self.asked = folder, [], []
+        self.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        probe = self.headers.get("Method") == "HEAD"  # torchvision asks for redirects first
+        self.server.asked.append(name)
+        behaviour = "good" if probe or not self.server.behaviour else self.server.behaviour.pop(0)
+        content = (self.server.folder / name).read_bytes()
+        if behaviour == "refuse":
+            self.send_error(503)
+            return
+        if behaviour == "stall":
+            time.sleep(3)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if probe:
+            return
+        if behaviour == "drop":
+            content = content[: len(content) // 2]
+        if behaviour == "wrong":
+            content = bytes(len(content))
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(real_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    serving = Server(real_data / "MNIST" / "raw")
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    monkeypatch.setattr(MNIST, "mirrors", [serving.url])
+    yield serving
+    serving.shutdown()
+
+
+def how(folder: Path, **changes: object) -> Fetch:
+    return Fetch(folder / "none", **{"attempts": 3, "timeout": 1, "pause": 0.01} | changes)
+
+
+def leftovers(tmp_path: Path) -> list[Path]:
+    return [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("failure", ["refuse", "stall", "drop", "wrong"])
+def test_a_failed_download_is_tried_again(
+    server: Server, tmp_path: Path, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server.behaviour = [failure]
+    dataset, provenance = fetch("mnist", "mnist", None, how(tmp_path))
+    assert dataset.train_x.shape == (60000, 28, 28, 1)
+    assert provenance["train"]["official"]
+    assert provenance["test"]["official"]
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("failure", ["refuse", "stall", "drop", "wrong"])
+def test_a_download_that_keeps_failing_says_which_files_to_put_where(
+    server: Server, tmp_path: Path, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    server.behaviour = [failure] * 20
+    with pytest.raises(DataError) as error:
+        fetch("mnist", "mnist", None, how(tmp_path, attempts=2))
+    line = str(error.value)
+    assert "MNIST: download failed 2 times" in line
+    assert f"put {', '.join(NAMES)} into {tmp_path / 'none'}/ and run again" in line
+    assert "\n" not in line
+    assert leftovers(tmp_path) == []
+
+
+def test_a_dead_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(DataError, match="MNIST: download failed 2 times"):
+        fetch("mnist", "mnist", None, how(tmp_path, attempts=2))
+
+
+def test_archives_of_the_users_are_used_without_a_download(server: Server, tmp_path: Path, real_data: Path) -> None:
+    shutil.copytree(real_data / "MNIST" / "raw", tmp_path / "own")
+    dataset, provenance = fetch("mnist", "mnist", None, Fetch(tmp_path / "own"))
+    assert server.asked == []
+    assert dataset.num_classes == 10
+    assert provenance["origin"] == "archives from data_dir, md5 verified"
+    assert sorted(p.name for p in (tmp_path / "own").iterdir()) == sorted(NAMES)  # nothing is written there
+
+
+@pytest.mark.parametrize("damage", ["truncated", "wrong"])
+def test_a_damaged_archive_of_the_users_is_named(server: Server, tmp_path: Path, real_data: Path, damage: str) -> None:
+    shutil.copytree(real_data / "MNIST" / "raw", tmp_path / "own")
+    path = tmp_path / "own" / NAMES[1]
+    path.write_bytes(path.read_bytes()[:-10] if damage == "truncated" else gzip.compress(b"something else"))
+    with pytest.raises(DataError) as error:
+        fetch("mnist", "mnist", None, Fetch(tmp_path / "own"))
+    assert str(error.value).startswith(f"{path}: truncated, damaged or wrong archive: md5 is ")
+    assert server.asked == []
+
+
+def cifar_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small archive in CIFAR-10's form, with torchvision told its checksums."""
+    import pickle
+
+    draw = np.random.default_rng(0)
+    names = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta"]
+    inside = folder / "cifar-10-batches-py"
+    inside.mkdir(parents=True)
+    sums = {}
+    for name in names:
+        content = {
+            "data": draw.integers(256, size=(10_000, 3072), dtype=np.uint8),
+            "labels": (np.arange(10_000) % 10).tolist(),
+        }
+        content = {"label_names": list("abcdefghij")} if name == "batches.meta" else content
+        (inside / name).write_bytes(pickle.dumps(content))
+        sums[name] = hashlib.md5((inside / name).read_bytes()).hexdigest()
+    with tarfile.open(folder / CIFAR10.filename, "w:gz", compresslevel=0) as archive:
+        archive.add(inside, inside.name)
+    shutil.rmtree(inside)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5((folder / CIFAR10.filename).read_bytes()).hexdigest())
+    monkeypatch.setattr(CIFAR10, "train_list", [(name, sums[name]) for name in names[:5]])
+    monkeypatch.setattr(CIFAR10, "test_list", [("test_batch", sums["test_batch"])])
+    monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": sums["batches.meta"]})
+    return folder
+
+
+def test_cifar_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cifar_archive(tmp_path / "own", monkeypatch)
+    dataset, provenance = fetch("cifar10", "cifar10", None, Fetch(folder))
+    assert dataset.train_x.shape == (50000, 32, 32, 3)
+    assert dataset.test_y[:12].tolist() == [*range(10), 0, 1]
+    assert provenance["train"]["official"] is False  # these pictures are noise, and the provenance says so
+    archive = folder / CIFAR10.filename
+    archive.write_bytes(archive.read_bytes()[:-5000])
+    with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: truncated, damaged or wrong archive"):
+        fetch("cifar10", "cifar10", None, Fetch(folder))

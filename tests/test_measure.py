@@ -1,0 +1,101 @@
+"""Measurements against definitions and against a full float64 pass."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL, small_spec
+
+from puzzles.data import Dataset, Examples, Preparation
+from puzzles.measure import active_units, cross_entropy, history_row, logits, margins, measurements
+from puzzles.networks import build, initialize
+from puzzles.specs import Architecture
+
+ARCHITECTURES = {
+    "conv3_64": Architecture("conv", (64, 64), 5, 2, 2, "none"),
+    "conv3_24": Architecture("conv", (24, 24), 5, bias="first"),
+    "conv5": Architecture("five_layer", (32, 64, 64, 128), batch_norm=True),
+    "conv5_16_plain": Architecture("five_layer", (16, 16, 16, 16)),
+    "resnet8": Architecture("resnet", depth=8),
+}
+
+
+def trained_a_little(architecture: Architecture, examples: Examples) -> torch.nn.Module:
+    network = build(architecture, examples.input_shape, 10)
+    initialize(network, small_spec())
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9)
+    for batch in torch.arange(300).split(50):
+        loss = torch.nn.functional.cross_entropy(
+            network(examples.train_x[batch].permute(0, 3, 1, 2)), examples.train_y[batch]
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return network
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_normalized_losses_agree_with_a_full_float64_pass(digits: Dataset, name: str) -> None:
+    preparation = Preparation(digits)
+    spec = small_spec(image_size=12)
+    examples, x0 = preparation.examples(spec), preparation.reference_image(spec)
+    network = trained_a_little(ARCHITECTURES[name], examples)
+    norms = ("output",) if name == "resnet8" else ("l2", "l1", "linf", "spectral", "output")
+    exact_network = copy.deepcopy(network).double()
+    exact_examples = Examples(
+        examples.train_x.double(), examples.train_y, examples.test_x.double(), examples.test_y, examples.black
+    )
+    ours, exact = measurements(network, examples, norms, x0), measurements(exact_network, exact_examples, norms, x0.double())
+    for row, truth in zip(ours, exact, strict=True):
+        for column in ("norm_train_loss", "norm_test_loss"):
+            # divided by largest weights or by an output, outputs stay large, and fp32's relative error shows in the loss
+            tolerance = 1e-7 if row["norm"] in ("l2", "l1", "spectral") else 1e-6 * max(1, truth[column])
+            assert row[column] == pytest.approx(truth[column], abs=tolerance, rel=0)
+        assert row["rho"] == pytest.approx(truth["rho"], rel=1e-6)
+    assert {row["norm"]: row for row in ours}.keys() == set(norms)
+
+
+def test_cross_entropy_is_the_mean_of_the_natural_log_with_softmax_of_plus_f() -> None:
+    outputs = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 3.0]], dtype=torch.float64)
+    expected = np.mean([np.log(np.exp(2) + 2) - 2, np.log(1 + np.e + np.exp(3)) - 1])
+    assert cross_entropy(outputs, torch.tensor([0, 1])) == pytest.approx(expected, abs=1e-15)
+    assert cross_entropy(torch.zeros(4, 10, dtype=torch.float64), torch.arange(4)) == pytest.approx(np.log(10), abs=1e-15)
+
+
+def test_margin_is_own_output_minus_largest_other() -> None:
+    outputs = torch.tensor([[2.0, 0.5, 1.0], [0.0, 1.0, 3.0]], dtype=torch.float64)
+    assert margins(outputs, torch.tensor([0, 1])).tolist() == [1.0, -2.0]
+
+
+def test_margins_of_the_normalized_network(digits: Dataset) -> None:
+    preparation = Preparation(digits)
+    examples = preparation.examples(small_spec())
+    network = trained_a_little(SMALL, examples)
+    (row,) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
+    values = margins(logits(network, examples.test_x), examples.test_y) / row["rho"]
+    assert row["margin_test_min"] == pytest.approx(float(values.min()))
+    assert row["margin_test_median"] == pytest.approx(float(np.median(values.numpy())))
+    assert row["margin_test_p10"] == pytest.approx(float(np.quantile(values.numpy(), 0.1)))
+    assert row["margin_test_mean"] == pytest.approx(float(values.mean()))
+    assert (values < 0).double().mean() == pytest.approx(row["test_error"])
+
+
+def test_history_and_measurement_agree(digits: Dataset) -> None:
+    preparation = Preparation(digits)
+    examples, x0 = preparation.examples(small_spec()), preparation.reference_image(small_spec())
+    network = trained_a_little(SMALL, examples)
+    row = history_row(network, examples, x0)
+    (measured,) = measurements(network, examples, ("l2",), x0)
+    assert {key: measured[key] for key in row} == row
+
+
+def test_active_units_counts_the_smallest_layer() -> None:
+    network = build(Architecture("conv", (4, 4), 3, padding=1, bias="first"), (1, 4, 4), 10)
+    initialize(network, small_spec())
+    with torch.no_grad():
+        network.conv2.weight[:3] = -1  # inputs are not negative: three of four channels never fire
+        network.conv2.weight[3] = 1
+        network.conv1.weight.abs_()
+        network.conv1.bias.abs_()
+    assert active_units(network, torch.rand(30, 4, 4, 1)) == pytest.approx(0.25)

@@ -1,0 +1,199 @@
+"""Training: a network does not know its neighbours, a killed one goes on, and the numbers are those of plain SGD."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL, small_spec
+
+from puzzles import cache
+from puzzles.data import Dataset, Examples, Preparation
+from puzzles.networks import build, initialize
+from puzzles.population import Member, Population, batches, crop_flip, learning_rate
+from puzzles.specs import Architecture, NetworkSpec, Select
+
+BATCH_NORM = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
+
+
+def train(digits: Dataset, specs: list[NetworkSpec], **options: object) -> dict[str, cache.Entry]:
+    done: dict[str, cache.Entry] = {}
+    select = options.pop("select", [Select("last")])
+    population = Population(digits, options.pop("pretrained", {}), options.pop("checkpoint_seconds", 1e9))
+    population.train([(spec, select) for spec in specs], lambda spec, entry: done.update({spec.hash: entry}), **options)
+    return done
+
+
+def same(a: cache.Entry, b: cache.Entry) -> bool:
+    equal = all(torch.equal(a.snapshots[s][name], b.snapshots[s][name]) for s in a.snapshots for name in a.snapshots[s])
+    return equal and a.history == b.history and set(a.snapshots) == set(b.snapshots)
+
+
+@pytest.mark.parametrize("architecture", [SMALL, BATCH_NORM], ids=["plain", "batch norm"])
+def test_alone_and_among_eight_the_bits_are_the_same(digits: Dataset, workdir: Path, architecture: Architecture) -> None:
+    specs = [small_spec(architecture=architecture, seed=seed) for seed in range(7)]
+    specs.append(small_spec(architecture=architecture, seed=0, train_size=120, labels="random", epochs=5, batch_size=17))
+    together = train(digits, specs)
+    for spec in (specs[0], specs[-1]):
+        assert same(train(digits, [spec])[spec.hash], together[spec.hash])
+    assert not same(together[specs[0].hash], together[specs[1].hash])
+
+
+def test_it_is_plain_sgd(digits: Dataset, workdir: Path) -> None:
+    """The engine against a loop written here, with torch's own optimizer and NCHW images."""
+    spec = small_spec(lr_milestones=(2,), weight_decay=0.01, epochs=3)
+    examples = Preparation(digits).examples(spec)
+    network = build(spec.architecture, examples.input_shape, 10)
+    initialize(network, spec)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
+    for epoch in range(3):
+        optimizer.param_groups[0]["lr"] = 0.05 if epoch < 2 else 0.005
+        for x, y in batches(examples, spec, epoch):
+            loss = torch.nn.functional.cross_entropy(network(x.permute(0, 3, 1, 2).contiguous()), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    ours = train(digits, [spec])[spec.hash].snapshots["last"]
+    for name, tensor in network.state_dict().items():
+        assert torch.allclose(ours[name], tensor, rtol=1e-4, atol=1e-5), name
+
+
+GOLDEN = {
+    "plain": (SMALL, {"train_loss": 2.0734059, "test_loss": 2.0858727, "rho": 5.194271, "norm_train_loss": 2.2523098}),
+    "batch norm": (
+        BATCH_NORM,
+        {"train_loss": 1.8891673, "test_loss": 1.9268418, "rho": 101.71974, "norm_train_loss": 2.2973928},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", GOLDEN)
+def test_golden_training(digits: Dataset, workdir: Path, kind: str) -> None:
+    """Whoever changes these numbers changes every result: raise TRAINER_VERSION."""
+    architecture, golden = GOLDEN[kind]
+    spec = small_spec(architecture=architecture)
+    row = train(digits, [spec])[spec.hash].history[-1]
+    assert {key: row[key] for key in golden} == pytest.approx(golden, rel=1e-4)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("architecture", [SMALL, BATCH_NORM], ids=["plain", "batch norm"])
+def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bits(
+    digits: Dataset, workdir: Path, architecture: Architecture
+) -> None:
+    select = [Select("last"), Select("closest_to_train_loss", 1.0, 0.2)]
+    specs = [small_spec(architecture=architecture, epochs=8, seed=seed) for seed in (0, 1)]
+    undisturbed = train(digits, specs, select=select)
+    trained_epochs = []
+
+    def die(members: list[Member]) -> None:
+        trained_epochs.extend(m.epoch for m in members)
+        if members[0].epoch == 5:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(digits, specs, select=select, on_epoch=die, checkpoint_seconds=0)
+    resumed = train(digits, specs, select=select, on_epoch=lambda ms: trained_epochs.extend(m.epoch for m in ms))
+    assert all(same(undisturbed[spec.hash], resumed[spec.hash]) for spec in specs)
+    assert trained_epochs.count(3) == 2  # once for each network: nothing before the checkpoint was trained again
+    assert not list(workdir.rglob("*.pt"))  # the checkpoints are gone
+
+
+def test_it_stops_at_zero_training_error(digits: Dataset, workdir: Path) -> None:
+    spec = small_spec(
+        stop="until_zero_train_error", epochs=3, max_epochs=200, train_size=60, batch_size=20, evaluate_every=2
+    )
+    history = train(digits, [spec])[spec.hash].history
+    errors = {row["epoch"]: row["train_error"] for row in history}
+    assert errors[max(errors)] == 0
+    assert all(error > 0 for epoch, error in errors.items() if 3 <= epoch < max(errors))
+    assert max(errors) < 200
+    assert set(errors) == {0, 3, *range(2, max(errors) + 1, 2)}
+
+    capped = small_spec(stop="until_zero_train_error", epochs=2, max_epochs=4, labels="random")
+    assert train(digits, [capped])[capped.hash].history[-1]["epoch"] == 4
+
+
+def test_a_network_that_diverges_stops_and_leaves_the_others_alone(digits: Dataset, workdir: Path) -> None:
+    wild, tame = small_spec(lr=1e6, epochs=6), small_spec(epochs=6)
+    done = train(digits, [wild, tame])
+    assert not np.isfinite(done[wild.hash].history[-1]["train_loss"])
+    assert done[wild.hash].history[-1]["epoch"] < 6
+    assert done[tame.hash].history[-1]["epoch"] == 6
+
+
+def test_fine_tuning_starts_from_the_pretrained_weights(digits: Dataset, workdir: Path) -> None:
+    before = small_spec(seed=1000, corruption=0.5)
+    pretrained = {before.hash: train(digits, [before])[before.hash].snapshots["last"]}
+    after = small_spec(pretrained=before.hash)
+    entry = train(digits, [after], pretrained=pretrained)[after.hash]
+    network = build(SMALL, (1, 8, 8), 10)
+    network.load_state_dict(pretrained[before.hash])
+    from puzzles.measure import cross_entropy, logits
+
+    examples = Preparation(digits).examples(after)
+    assert entry.history[0]["train_loss"] == cross_entropy(logits(network, examples.train_x), examples.train_y)
+
+
+def test_snapshots_are_those_of_their_epochs(digits: Dataset, workdir: Path) -> None:
+    select = [Select("closest_to_train_loss", 0.5, 0.2), Select("last")]
+    spec = small_spec(epochs=12)
+    entry = train(digits, [spec], select=select)[spec.hash]
+    network = build(SMALL, (1, 8, 8), 10)
+    from puzzles.measure import cross_entropy, logits
+
+    examples = Preparation(digits).examples(spec)
+    for s in select:
+        network.load_state_dict(entry.snapshots[s.name])
+        assert cross_entropy(logits(network, examples.train_x), examples.train_y) == s.pick(entry.history)["train_loss"]
+    assert select[0].pick(entry.history)["epoch"] < 12
+
+
+def test_every_example_once_in_an_epoch_and_no_batch_of_one(digits: Dataset) -> None:
+    examples = Preparation(digits).examples(small_spec(train_size=101, batch_size=25))
+    labels = [y for _, y in batches(examples, small_spec(train_size=101, batch_size=25), epoch=0)]
+    assert [len(y) for y in labels] == [25, 25, 25, 26]
+    assert torch.equal(torch.cat(labels).sort().values, examples.train_y.sort().values)
+    again = [y for _, y in batches(examples, small_spec(train_size=101, batch_size=25), epoch=1)]
+    assert not torch.equal(torch.cat(labels), torch.cat(again))
+
+
+def test_learning_rate_schedule() -> None:
+    spec = small_spec(lr=0.01, lr_milestones=(2, 4), lr_gamma=0.1)
+    assert [learning_rate(spec, epoch) for epoch in range(6)] == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_crop_and_flip() -> None:
+    x = torch.arange(2 * 6 * 6 * 3, dtype=torch.float32).reshape(2, 6, 6, 3) + 1
+    black = torch.tensor([-1.0, -2.0, -3.0])
+    seen_flip = seen_shift = 0
+    for seed in range(50):
+        out = crop_flip(x, black, np.random.default_rng(seed))
+        assert out.shape == x.shape
+        for image, original in zip(out, x, strict=True):
+            inside = image[..., 0] > 0
+            assert torch.equal(image[~inside], black.expand(int((~inside).sum()), 3))
+            kept = original.reshape(-1, 3)
+            assert all((kept == pixel).all(1).any() for pixel in image[inside])
+            row = image[inside.any(1)][0, inside.any(0), 0]
+            if len(row) > 1:
+                seen_flip += int(row[0] > row[-1])
+            seen_shift += int(not inside.all())
+    assert 30 < seen_flip < 70
+    assert seen_shift > 90
+
+
+def test_augmented_training_is_repeatable(digits: Dataset, workdir: Path) -> None:
+    spec = small_spec(augment="crop_flip")
+    assert same(train(digits, [spec])[spec.hash], train(digits, [spec])[spec.hash])
+    assert not same(train(digits, [spec])[spec.hash], train(digits, [small_spec()])[small_spec().hash])
+
+
+def test_examples_of_one_population_share_their_images(digits: Dataset) -> None:
+    preparation = Preparation(digits)
+    a, b = (preparation.examples(small_spec(seed=seed, train_size=0)) for seed in (0, 1))
+    assert isinstance(a, Examples)
+    assert a.train_x.data_ptr() == b.train_x.data_ptr()

@@ -1,0 +1,174 @@
+"""The cache: what is trained, what is not, and what happens to damaged entries."""
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import small_spec
+from safetensors import safe_open
+
+from puzzles import cache, paths, population
+from puzzles.config import Config, load
+from puzzles.data import Dataset
+from puzzles.files import Lock, atomic
+from puzzles.specs import NetworkSpec, Select
+from puzzles.training import ensure_trained, read_networks, wanted, write_history, write_networks
+from puzzles.workspace import clear_stale_lock
+
+LAST = [Select("last")]
+QUIET = {"checkpoint_seconds": 1e9, "population": 3}
+
+
+def want(*specs: NetworkSpec, select: list[Select] = LAST) -> dict:
+    return {spec.hash: (spec, select) for spec in specs}
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hashes of the networks whose training is started, in order."""
+    started: list[str] = []
+    original = population.Population._member
+
+    def spy(self: population.Population, spec: NetworkSpec, select: list[Select]) -> population.Member:
+        started.append(spec.hash)
+        return original(self, spec, select)
+
+    monkeypatch.setattr(population.Population, "_member", spy)
+    return started
+
+
+def test_only_what_is_missing_is_trained(digits: Dataset, workdir: Path, trained: list[str]) -> None:
+    specs = [small_spec(seed=seed) for seed in range(5)]
+    ensure_trained("t", want(*specs[:4]), digits, {}, QUIET)
+    assert trained == [s.hash for s in specs[:4]]
+    ensure_trained("t", want(*specs), digits, {}, QUIET)
+    assert trained[4:] == [specs[4].hash]
+
+
+def test_a_new_snapshot_trains_again_to_the_same_bits_and_keeps_the_others(
+    digits: Dataset, workdir: Path, trained: list[str]
+) -> None:
+    spec, closest = small_spec(epochs=6), Select("closest_to_train_loss", 1.0)
+    ensure_trained("t", want(spec), digits, {}, QUIET)
+    before = cache.load(spec, digits.digest)
+    ensure_trained("t", want(spec, select=[closest]), digits, {}, QUIET)
+    after = cache.load(spec, digits.digest)
+    assert trained == [spec.hash] * 2
+    assert set(after.snapshots) == {"last", closest.name}
+    assert after.history == before.history
+    assert all((after.snapshots["last"][k] == v).all() for k, v in before.snapshots["last"].items())
+    ensure_trained("t", want(spec, select=[closest, *LAST]), digits, {}, QUIET)
+    assert len(trained) == 2
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty"])
+def test_a_damaged_entry_is_noticed_and_trained_again(
+    digits: Dataset, workdir: Path, trained: list[str], damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = small_spec()
+    ensure_trained("t", want(spec), digits, {}, QUIET)
+    path = paths.cached_network(spec.hash)
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes({"flip": bytes(content), "truncate": bytes(content[:-100]), "empty": b""}[damage])
+    assert cache.load(spec, digits.digest) is None
+    assert "damaged" in caplog.text
+    ensure_trained("t", want(spec), digits, {}, QUIET)
+    assert len(trained) == 2
+    assert cache.load(spec, digits.digest) is not None
+
+
+def test_other_data_of_the_same_name_are_noticed(digits: Dataset, workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spec = small_spec()
+    ensure_trained("t", want(spec), digits, {}, QUIET)
+    assert cache.load(spec, "another digest") is None
+    assert "trained on other data named digits" in caplog.text
+
+
+def _work(folder: str, digits: Dataset, log: str) -> None:
+    os.chdir(folder)
+    original = population.Population._member
+
+    def spy(self: population.Population, spec: NetworkSpec, select: list[Select]) -> population.Member:
+        with Path(log).open("a") as file:
+            file.write(spec.hash + "\n")
+        return original(self, spec, select)
+
+    population.Population._member = spy
+    ensure_trained("t", want(*(small_spec(seed=s, epochs=10) for s in range(6))), digits, {}, {**QUIET, "population": 1})
+
+
+def test_two_jobs_share_out_the_networks_they_both_want(digits: Dataset, workdir: Path) -> None:
+    log = workdir / "trained.txt"
+    context = multiprocessing.get_context("spawn")
+    jobs = [context.Process(target=_work, args=(str(workdir), digits, str(log))) for _ in range(2)]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join(120)
+        assert job.exitcode == 0
+    assert sorted(log.read_text().split()) == sorted(small_spec(seed=s, epochs=10).hash for s in range(6))
+
+
+@pytest.fixture
+def plan(raw: dict) -> Config:
+    experiment = raw["experiments"]["init_3layer"]
+    experiment["network"] = {
+        "dataset": "digits",
+        "architecture": "small",
+        "init": "gaussian",
+        "train_size": 300,
+        "epochs": 2,
+    }
+    experiment["sweep"]["values"], experiment["select"] = [0.1, 0.2], ["last", {"closest_to_train_loss": 1.0}]
+    raw["architectures"]["small"] = {"builder": "conv", "widths": [3], "stride": 2, "bias": "first"}
+    raw["run"]["experiments"] = ["init_3layer"]
+    return load(raw)
+
+
+def test_the_files_others_rely_on(digits: Dataset, workdir: Path, plan: Config) -> None:
+    experiment = plan.experiments["init_3layer"]
+    ensure_trained("t", wanted(experiment.networks, plan), digits, {}, QUIET)
+    write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
+    write_history("history.csv", experiment, digits.digest)
+    with safe_open("trained.safetensors", framework="pt") as file:
+        assert set(file.metadata()) == {"specs"}
+        specs = json.loads(file.metadata()["specs"])
+        assert list(specs) == sorted(specs)
+        assert {key.split("/")[0] for key in file.keys()} == set(specs)  # noqa: SIM118
+        assert {key.split("/")[1] for key in file.keys()} == {"conv1.weight", "conv1.bias", "linear.weight"}  # noqa: SIM118
+    read, states = read_networks("trained.safetensors")
+    for network in experiment.networks:
+        assert read[network.name] == network.spec
+        assert f"{network.name}@closest_to_train_loss_1" in states
+    history = pd.read_csv("history.csv")
+    assert set(history.epoch) == {0, 1, 2}
+    assert len(history) == 3 * len(experiment.networks)
+
+
+def test_atomic_files_appear_whole_or_not_at_all(workdir: Path) -> None:
+    with atomic("a.txt") as temporary:
+        temporary.write_text("first")
+        assert not Path("a.txt").exists()
+    with pytest.raises(RuntimeError), atomic("a.txt") as temporary:
+        temporary.write_text("second")
+        raise RuntimeError
+    assert Path("a.txt").read_text() == "first"
+    assert [p.name for p in workdir.iterdir()] == ["a.txt"]
+
+
+def test_a_dead_runs_lock_is_cleared_and_a_live_ones_is_not(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locks = workdir / ".snakemake" / "locks"
+    locks.mkdir(parents=True)
+    (locks / "0.input.lock").write_text("x")
+    alive = Lock(workdir / ".snakemake" / "alive.lock")
+    assert alive.acquire()
+    monkeypatch.setattr("puzzles.workspace._alive", [])
+    clear_stale_lock()
+    assert list(locks.iterdir())  # somebody is alive
+    alive.release()
+    clear_stale_lock()
+    assert not list(locks.iterdir())

@@ -1,0 +1,304 @@
+"""The workflow as a user runs it: real Snakemake, real (tiny) trainings, in a copy of the project."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from conftest import ROOT
+
+from puzzles import download
+from puzzles.data import write_npz
+
+PROJECT = ["Snakefile", "config.yaml", "workflow", "profiles", "envs"]
+RUN = "results/tiny"
+TINY = {
+    "run": {"name": "tiny", "experiments": ["init_3layer", "corruption_3layer", "corruption_3layer_fixed_loss"]},
+    "runtime": {"population": 2, "checkpoint_seconds": 0},
+    "architectures": {
+        "conv3_64": {"widths": [6, 6]},
+        "conv3_24": {"widths": [6, 6], "kernel": 3},
+    },
+    "experiments": {
+        "init_3layer": {
+            "network": {
+                "dataset": "digits", "input_mean": None, "input_std": None, "train_size": 200, "batch_size": 20, "lr": 0.05,
+                "lr_milestones": None, "epochs": 5, "max_epochs": 40,
+            },
+            "sweep": {"values": [0.1, 0.15, 0.2]},
+            "groups": {"random_labels": {"values": [0.2]}},
+        },
+        "corruption_3layer": {
+            "network": {"dataset": "digits", "train_size": 200, "batch_size": 20, "epochs": 4},
+            "pretrain": {"batch_size": 20, "epochs": 2, "evaluate_every": 2},
+            "sweep": {"values": [0.1, 0.5]},
+            "seeds": [0],
+            "groups": {"natural": {"network": {"batch_size": 20}}},
+        },
+        "corruption_3layer_fixed_loss": {
+            "network": {"dataset": "digits", "train_size": 200, "batch_size": 20, "epochs": 4},
+            "pretrain": {"batch_size": 20, "epochs": 2, "evaluate_every": 2},
+            "sweep": {"values": [0.1, 0.5]},
+            "seeds": [0],
+            "groups": {"natural": {"network": {"batch_size": 20}}},
+        },
+    },
+    "figures": {"fig04": None, "fig09": None, "fig13": None},
+}  # fmt: skip
+
+
+class Workspace:
+    """A copy of the project with an overlay of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def change(self, path: str, value: object) -> None:
+        overlay = self.overlay()
+        *parents, last = path.split(".")
+        node = overlay
+        for key in parents:
+            node = node.setdefault(key, {})
+        node[last] = value
+        self.write(overlay)
+
+    def overlay(self) -> dict:
+        return yaml.safe_load((self.folder / "tiny.yaml").read_text())
+
+    def write(self, overlay: dict) -> None:
+        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2", *arguments]
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> str:
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=400, check=False
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) == ok, output
+        return output
+
+    def planned(self, *targets: str) -> dict[str, int]:
+        """The jobs that a dry run plans, by rule."""
+        output = self.snakemake("-n", *targets)
+        counts = dict(re.findall(r"^(\w+) +(\d+)$", output, re.MULTILINE))
+        return {rule: int(count) for rule, count in counts.items() if rule not in ("total", "all", *targets)}
+
+    def networks(self) -> dict[str, int]:
+        """The cached networks and when each was written."""
+        return {p.name: p.stat().st_mtime_ns for p in (self.folder / "results/cache/networks").glob("*.safetensors")}
+
+    def tables(self) -> dict[str, bytes]:
+        run = self.folder / RUN
+        return {str(p.relative_to(run)): p.read_bytes() for p in sorted(run.rglob("*.csv"))}
+
+
+def fresh(folder: Path) -> Workspace:
+    folder.mkdir(parents=True)
+    for name in PROJECT:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+        copy(ROOT / name, folder / name)
+    workspace = Workspace(folder)
+    workspace.write(TINY)
+    return workspace
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Workspace:
+    return fresh(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = fresh(tmp_path_factory.mktemp("finished") / "project")
+    workspace.snakemake()
+    return workspace
+
+
+@pytest.fixture
+def finished(run_once: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of a finished run, times included."""
+    shutil.copytree(run_once.folder, tmp_path / "project")
+    return Workspace(tmp_path / "project")
+
+
+def test_a_finished_run_is_complete_and_has_nothing_left_to_do(run_once: Workspace) -> None:
+    run = run_once.folder / RUN
+    expected = ["report.html", "tables/networks.csv", "tables/fits.csv", "trained/init_3layer.safetensors"]
+    expected += [f"figures/{name}.{kind}" for name in ("fig02", "fig10", "fig14") for kind in ("png", "pdf")]
+    expected += [f"pretrained/{name}.safetensors" for name in ("corruption_3layer", "corruption_3layer_fixed_loss")]
+    for name in expected:
+        assert (run / name).stat().st_size > 0, name
+    assert len(run_once.networks()) == 4 + 2 + 3  # the experiments of Figures 10 and 13 share theirs
+    assert "Nothing to be done" in run_once.snakemake("-n")
+
+
+def test_one_more_std_trains_exactly_one_network(finished: Workspace) -> None:
+    before = finished.networks()
+    finished.change("experiments.init_3layer.sweep.values", [0.1, 0.15, 0.2, 0.25])
+    finished.snakemake()
+    after = finished.networks()
+    assert len(set(after) - set(before)) == 1
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_figures_entry_changes_one_figure_and_the_report(finished: Workspace) -> None:
+    finished.change("figures.fig02", {"title": "Another title"})
+    assert finished.planned() == {"figure": 1, "report": 1}
+
+
+def test_the_plot_module_changes_figures_only(finished: Workspace) -> None:
+    module = finished.folder / "workflow/puzzles/plots.py"
+    module.write_text(module.read_text().replace('ax.set_title(panel["title"], loc="left")', 'ax.set_title(panel["title"])'))
+    assert finished.planned() == {"figure": 3, "report": 1}
+    before = finished.networks()
+    finished.snakemake()
+    assert finished.networks() == before
+
+
+def test_a_comment_in_the_plot_module_changes_nothing(finished: Workspace) -> None:
+    module = finished.folder / "workflow/puzzles/plots.py"
+    module.write_text(module.read_text() + "\n# a remark\n")
+    assert finished.planned() == {}
+
+
+def test_one_figure_needs_its_experiment_only(empty: Workspace) -> None:
+    plan = {"download": 1, "pretrain": 1, "train": 1, "measure": 1, "fits": 1, "figure": 1}
+    assert empty.planned("fig10") == plan
+    assert "init_3layer" not in empty.snakemake("-n", "fig10")
+
+
+def test_other_epochs_train_that_experiment_only(finished: Workspace) -> None:
+    before = finished.networks()
+    finished.change("experiments.init_3layer.network.epochs", 6)
+    jobs = finished.planned()
+    assert jobs["train"] == jobs["measure"] == 1
+    assert "pretrain" not in jobs
+    finished.snakemake()
+    after = finished.networks()
+    assert len(set(after) - set(before)) == 4
+    assert {name: after[name] for name in before} == before
+
+
+def test_without_the_cache_only_time_is_lost(finished: Workspace) -> None:
+    before = finished.tables()
+    shutil.rmtree(finished.folder / "results/cache")
+    shutil.rmtree(finished.folder / RUN / "trained")
+    finished.snakemake("--forceall")
+    assert finished.tables() == before
+
+
+def test_shards_change_no_number(finished: Workspace) -> None:
+    before = finished.tables()
+    shutil.rmtree(finished.folder / "results/cache")
+    finished.change("experiments.init_3layer.shards", 3)
+    output = finished.snakemake("--forceall")
+    assert len(re.findall(r"training shard \d of init_3layer", output)) == 3
+    assert finished.tables() == before
+
+
+def kill_tree(process: subprocess.Popen) -> None:
+    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    for member in family:
+        member.kill()
+    psutil.wait_procs(family, 10)
+    process.wait(10)
+
+
+def test_killed_in_the_middle_the_same_command_finishes_with_the_same_tables(empty: Workspace) -> None:
+    empty.change("experiments.init_3layer.network.epochs", 150)
+    empty.change("experiments.init_3layer.network.max_epochs", 150)
+    empty.change("experiments.init_3layer.sweep.values", [0.1, 0.12, 0.15, 0.18, 0.2])
+    undisturbed = Workspace(empty.folder.parent / "undisturbed")
+    shutil.copytree(empty.folder, undisturbed.folder)
+
+    process = subprocess.Popen(empty.command(), cwd=empty.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    checkpoints = empty.folder / "results/cache/checkpoints"
+    deadline = time.monotonic() + 200
+    # some networks are finished, others in the middle of their training
+    while not (len(empty.networks()) >= 2 and list(checkpoints.glob("*.pt"))):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    kill_tree(process)
+    saved = empty.networks()
+    assert saved
+    assert not (empty.folder / RUN / "report.html").exists()
+
+    output = empty.snakemake()
+    assert "its lock is removed" in output
+    after = empty.networks()
+    assert {name: after[name] for name in saved} == saved  # no finished network was trained again
+    undisturbed.snakemake()
+    assert empty.tables() == undisturbed.tables()
+    assert set(undisturbed.networks()) == set(after)
+    assert not list(checkpoints.glob("*.pt"))
+
+
+def test_two_runs_at_once_are_refused_not_mixed(finished: Workspace) -> None:
+    finished.change("experiments.init_3layer.network.epochs", 100)
+    finished.change("experiments.init_3layer.network.max_epochs", 100)
+    process = subprocess.Popen(finished.command(), cwd=finished.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not list((finished.folder / ".snakemake/locks").glob("*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    second = finished.snakemake(ok=False)
+    assert "cannot be locked" in second
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors.decode()
+
+
+def test_a_broken_config_is_one_line_and_touches_nothing(finished: Workspace) -> None:
+    before = finished.tables()
+    finished.change("experiments.init_3layer.network.lr", -1)
+    output = finished.snakemake(ok=False)
+    lines = [line for line in output.splitlines() if "lr" in line]
+    assert lines == ["config: experiments.init_3layer.network.lr: found -1, expected more than 0"]
+    assert "Traceback" not in output
+    assert finished.tables() == before
+
+
+def use_npz(workspace: Workspace, path: Path) -> None:
+    workspace.change("data_dir", str(path.parent))
+    workspace.change("datasets.mine", {"source": "npz", "path": path.name})
+    workspace.change("experiments.init_3layer.network.dataset", "mine")
+
+
+def test_a_users_npz_gets_the_whole_analysis(empty: Workspace, tmp_path: Path) -> None:
+    dataset, _ = download.fetch("digits", "digits", None, download.Fetch())
+    write_npz(dataset, tmp_path / "own" / "my.npz")
+    use_npz(empty, tmp_path / "own" / "my.npz")
+    empty.snakemake("fig02")
+    assert (empty.folder / RUN / "figures/fig02.png").exists()
+    assert (empty.folder / "results/data/mine.npz").exists()
+
+
+def test_a_broken_npz_is_one_line_and_leaves_no_partial_file(empty: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "own" / "my.npz"
+    path.parent.mkdir()
+    np.savez(path, train_x=np.zeros((4, 8, 8), np.float32), train_y=np.arange(4))
+    use_npz(empty, path)
+    output = empty.snakemake("fig02", ok=False)
+    assert f"{path}: test_x is missing" in output
+    assert "Traceback" not in output
+    assert list((empty.folder / "results/data").glob("*mine*")) == []
+
+
+def test_the_progress_of_a_run_can_be_read_in_its_log(run_once: Workspace) -> None:
+    log = (run_once.folder / RUN / "logs/train/init_3layer.log").read_text()
+    assert "train init_3layer: 0 of 4 networks are in the cache, training 4" in log
+    assert "train init_3layer: 4/4 networks" in log
+
+
+def test_tables_say_nothing_of_when_or_where(run_once: Workspace) -> None:
+    text = b"\n".join(run_once.tables().values()).decode()
+    assert os.uname().nodename not in text
+    assert not re.search(r"20\d\d-\d\d-\d\d|seconds|duration", text)
