@@ -184,6 +184,6 @@ def test_the_report_is_one_page_with_everything_in_it(drawn: tuple, tmp_path: Pa
     )
     assert page.count("data:image/png;base64,") == len(plan.figures) == 2
     assert not re.search(r'(src|href)="https?:', page)
-    assert "1 networks missed their criterion" in page
+    assert "1 network missed the criterion" in page
     assert "differs from the official one" in page
     assert "Figure 2. " in page

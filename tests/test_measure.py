@@ -8,7 +8,7 @@ import torch
 from conftest import SMALL, small_spec
 
 from puzzles.data import Dataset, Examples, Preparation
-from puzzles.measure import active_units, cross_entropy, history_row, logits, margins, measurements
+from puzzles.measure import cross_entropy, history_row, logits, margins, measurements, watched_units
 from puzzles.networks import build, initialize
 from puzzles.specs import Architecture
 
@@ -98,4 +98,6 @@ def test_active_units_counts_the_smallest_layer() -> None:
         network.conv2.weight[3] = 1
         network.conv1.weight.abs_()
         network.conv1.bias.abs_()
-    assert active_units(network, torch.rand(30, 4, 4, 1)) == pytest.approx(0.25)
+    with watched_units(network) as active_units:
+        logits(network, torch.rand(30, 4, 4, 1))
+    assert active_units() == pytest.approx(0.25)

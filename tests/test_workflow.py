@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -279,6 +280,9 @@ def test_a_users_npz_gets_the_whole_analysis(empty: Workspace, tmp_path: Path) -
     empty.snakemake("fig02")
     assert (empty.folder / RUN / "figures/fig02.png").exists()
     assert (empty.folder / "results/data/mine.npz").exists()
+    assert empty.planned("fig02") == {}
+    write_npz(replace(dataset, test_y=dataset.test_y[::-1]), tmp_path / "own" / "my.npz")
+    assert empty.planned("fig02")["download"] == 1  # other data of the same name are noticed
 
 
 def test_a_broken_npz_is_one_line_and_leaves_no_partial_file(empty: Workspace, tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Losses, errors, margins and active units. The forward pass is float32; everything from the logits on is float64."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -65,9 +68,10 @@ def measurements(
     errors are those of the normalized outputs too: dividing by rho > 0 changes no order.
     """
     network = network if has_shortcuts(network) else _absorbed(network, examples)
-    train, test = logits(network, examples.train_x), logits(network, examples.test_x)
-    common = _losses(train, test, examples) | _errors(train, test, examples)
-    common["active_units"] = active_units(network, examples.train_x)
+    with watched_units(network) as active_units:
+        train = logits(network, examples.train_x)
+    test = logits(network, examples.test_x)
+    common = _losses(train, test, examples) | _errors(train, test, examples) | {"active_units": active_units()}
     rows = []
     for norm in norms:
         scale = normalizer(network, norm, x0)
@@ -84,8 +88,12 @@ def rescaled_losses(network: nn.Module, examples: Examples, scales: list[float])
     return [{"rho": scale, **_losses(train / scale, test / scale, examples, "norm_")} for scale in scales]
 
 
-def active_units(network: nn.Module, images: torch.Tensor) -> float:
-    """The share of ReLU units (channel and position) that fire for at least one image, of the layer where it is smallest."""
+@contextmanager
+def watched_units(network: nn.Module) -> Iterator[Callable[[], float]]:
+    """Watch the ReLU units (channel and position) while the block computes outputs.
+
+    The value is a function: the share of units that fired for at least one image, of the layer where it is smallest.
+    """
     fired: dict[nn.Module, torch.Tensor] = {}
 
     def note(layer: nn.Module, _: tuple, output: torch.Tensor) -> None:
@@ -94,11 +102,10 @@ def active_units(network: nn.Module, images: torch.Tensor) -> float:
 
     hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, nn.ReLU)]
     try:
-        logits(network, images)
+        yield lambda: min(float(units.double().mean()) for units in fired.values())
     finally:
         for hook in hooks:
             hook.remove()
-    return min(float(units.double().mean()) for units in fired.values())
 
 
 def _losses(train: torch.Tensor, test: torch.Tensor, examples: Examples, prefix: str = "") -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Draw any figure of the configuration from the tables."""
 
 import math
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def draw(
             ax.remove()
         shown = experiments[panels[0]["experiment"]]
         _colour_bar(drawn, axes[: len(panels)], shown)
-        drawn.suptitle(figure["title"], fontsize=11)
+        drawn.suptitle(textwrap.fill(figure["title"], 52 * columns), fontsize=11)
         drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3 if columns > 1 else 2)
         for path in (png, pdf):
             with atomic(path) as temporary:

@@ -17,10 +17,10 @@ def job(snakemake: object) -> Iterator[Config]:
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     to_terminal = logging.StreamHandler(sys.stderr)
     to_terminal.setLevel(logging.WARNING)
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[to_file, to_terminal], force=True)
-    # the other libraries' own remarks
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    logging.getLogger("fontTools").setLevel(logging.ERROR)
+    for chatty in ("matplotlib", "fontTools"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
         yield load(snakemake.config)
     except PuzzleError as error:

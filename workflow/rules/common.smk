@@ -45,6 +45,14 @@ def experiment_dataset(wildcards):
     return paths.dataset(name).as_posix()
 
 
+def own_npz(wildcards):
+    """The user's file behind a data set of source npz; one that is missing is the script's to complain about."""
+    path = Path(config.get("data_dir", "data")) / config["datasets"][wildcards.dataset].get(
+        "path", ""
+    )
+    return [path.as_posix()] if path.is_file() else []
+
+
 def pretrained_networks(wildcards):
     """The pretrained networks of an experiment, if it has any."""
     name = wildcards.experiment

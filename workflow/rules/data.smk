@@ -1,4 +1,6 @@
 rule download:
+    input:
+        own=own_npz,
     output:
         npz=paths.dataset("{dataset}").as_posix(),
         provenance=paths.dataset("{dataset}").with_suffix(".json").as_posix(),
