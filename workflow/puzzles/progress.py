@@ -40,7 +40,7 @@ class Progress:
             leave=False,
             dynamic_ncols=True,
             disable=not sys.stderr.isatty(),
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}",
+            bar_format="{desc} {percentage:3.0f}% |{bar}|",
         )
 
     def start(self) -> None:
@@ -61,7 +61,7 @@ class Progress:
         )
         self.bar.total = sum(self.epochs.values())
         self.bar.n = min(self.bar.total, self.bar.total - self._epochs_left(members))
-        self.bar.set_postfix_str(state, refresh=False)
+        self.bar.set_description_str(f"{self.title}: {state}", refresh=False)
         if time.monotonic() - self.drawn >= REDRAW:
             self.bar.refresh()
             self.drawn = time.monotonic()
