@@ -101,3 +101,21 @@ def test_active_units_counts_the_smallest_layer() -> None:
     with watched_units(network) as active_units:
         logits(network, torch.rand(30, 4, 4, 1))
     assert active_units() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("name", ["conv3_24", "conv5", "resnet8"])
+@pytest.mark.parametrize("value", [0.0, np.nan], ids=["dead", "diverged"])
+def test_dead_and_diverged_networks_are_measured_too(digits: Dataset, name: str, value: float) -> None:
+    preparation = Preparation(digits)
+    spec = small_spec(image_size=12)
+    examples, x0 = preparation.examples(spec), preparation.reference_image(spec)
+    network = build(ARCHITECTURES[name], examples.input_shape, 10)
+    initialize(network, spec)
+    with torch.no_grad():
+        network[0].weight.fill_(value)
+        for parameter in network.parameters():
+            parameter.mul_(1 if value == 0 else value)
+    norms = ("output",) if name == "resnet8" else ("l2", "l1", "linf", "spectral", "output")
+    rows = measurements(network, examples, norms, x0)
+    assert len(rows) == len(norms)
+    assert all(row["train_error"] > 0.5 for row in rows)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,19 +58,7 @@ def checked(arrays: dict[str, np.ndarray], source: str, name: str) -> Dataset:
         if key not in arrays:
             fail(f"{key} is missing, expected the arrays {', '.join(KEYS)}; found {', '.join(arrays) or 'none'}")
     for split in ("train", "test"):
-        x, y = arrays[f"{split}_x"], arrays[f"{split}_y"]
-        if x.dtype != np.uint8:
-            fail(f"{split}_x has dtype {x.dtype}, expected uint8")
-        if x.ndim not in (3, 4) or 0 in x.shape:
-            fail(f"{split}_x has shape {x.shape}, expected [N, H, W] or [N, H, W, C] with nothing empty")
-        if x.shape[1] != x.shape[2]:
-            fail(f"{split}_x has shape {x.shape}, expected square images")
-        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            fail(f"{split}_y has shape {y.shape} and dtype {y.dtype}, expected [N] integers")
-        if len(y) != len(x):
-            fail(f"{split}_y has {len(y)} labels, expected {len(x)}, one for each image of {split}_x")
-        if y.min() < 0:
-            fail(f"{split}_y holds the label {y.min()}, expected labels from 0")
+        _check_split(split, arrays[f"{split}_x"], arrays[f"{split}_y"], fail)
     if arrays["test_x"].shape[1:] != arrays["train_x"].shape[1:]:
         found, expected = arrays["test_x"].shape[1:], arrays["train_x"].shape[1:]
         fail(f"test_x has images of shape {found}, expected {expected} as in train_x")
@@ -87,6 +76,21 @@ def checked(arrays: dict[str, np.ndarray], source: str, name: str) -> Dataset:
     for key in ("train_y", "test_y"):
         shaped[key] = shaped[key].astype(np.int64)
     return Dataset(name, **shaped)
+
+
+def _check_split(split: str, x: np.ndarray, y: np.ndarray, fail: Callable[[str], None]) -> None:
+    if x.dtype != np.uint8:
+        fail(f"{split}_x has dtype {x.dtype}, expected uint8")
+    if x.ndim not in (3, 4) or 0 in x.shape:
+        fail(f"{split}_x has shape {x.shape}, expected [N, H, W] or [N, H, W, C] with nothing empty")
+    if x.shape[1] != x.shape[2]:
+        fail(f"{split}_x has shape {x.shape}, expected square images")
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        fail(f"{split}_y has shape {y.shape} and dtype {y.dtype}, expected [N] integers")
+    if len(y) != len(x):
+        fail(f"{split}_y has {len(y)} labels, expected {len(x)}, one for each image of {split}_x")
+    if y.min() < 0:
+        fail(f"{split}_y holds the label {y.min()}, expected labels from 0")
 
 
 def read_npz(path: str | Path, name: str) -> Dataset:

@@ -58,6 +58,8 @@ def _matrices(network: nn.Module) -> list[torch.Tensor]:
 
 
 def _norm(matrix: torch.Tensor, norm: str) -> float:
+    if not matrix.isfinite().all():
+        return math.nan  # a network that diverged
     if norm == "spectral":
         return float(torch.linalg.matrix_norm(matrix, 2))
     order = {"l2": 2, "l1": 1, "linf": math.inf}[norm]

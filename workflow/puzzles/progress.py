@@ -3,6 +3,7 @@
 import logging
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from tqdm import tqdm
@@ -57,7 +58,7 @@ class Progress:
         row = worst.history[-1]
         state = (
             f"{self.done}/{self.total} networks, epoch {worst.epoch}/{_most_epochs(worst)}, "
-            f"loss {row['train_loss']:.2g}, error {row['train_error']:.3f}, {self._left(members)} left"
+            f"loss {row['train_loss']:.2g}, error {row['train_error']:.3f}, {self._left(members)}"
         )
         self.bar.total = sum(self.epochs.values())
         self.bar.n = min(self.bar.total, self.bar.total - self._epochs_left(members))
@@ -84,9 +85,11 @@ class Progress:
         return sum(epochs - at.get(key, 0) for key, epochs in self.epochs.items())
 
     def _left(self, members: list[Member]) -> str:
+        epochs = self._epochs_left(members)
+        if epochs == 0:
+            return "going on until zero training error"
         speed = sum(self.ahead.values()) / (time.monotonic() - self.started)
-        minutes, seconds = divmod(round(self._epochs_left(members) / speed), 60)
-        return f"{minutes}:{seconds:02d}"
+        return f"{timedelta(seconds=round(epochs / speed))} left"
 
     def _say(self, line: str) -> None:
         self.said = time.monotonic()
