@@ -13,7 +13,7 @@ from safetensors import safe_open
 from puzzles import cache, paths, population
 from puzzles.config import Config, load
 from puzzles.data import Dataset
-from puzzles.files import Lock, atomic
+from puzzles.files import Lock, atomic, partial
 from puzzles.specs import NetworkSpec, Select
 from puzzles.training import ensure_trained, read_networks, wanted, write_history, write_networks
 from puzzles.workspace import clear_stale_lock
@@ -157,6 +157,10 @@ def test_atomic_files_appear_whole_or_not_at_all(workdir: Path) -> None:
         temporary.write_text("second")
         raise RuntimeError
     assert Path("a.txt").read_text() == "first"
+    assert [p.name for p in workdir.iterdir()] == ["a.txt"]
+    partial(Path("a.txt")).write_text("what a killed process left")
+    with atomic("a.txt") as temporary:
+        temporary.write_text("third")
     assert [p.name for p in workdir.iterdir()] == ["a.txt"]
 
 

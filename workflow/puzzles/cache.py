@@ -4,14 +4,13 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from puzzles import paths
-from puzzles.files import atomic
+from puzzles.files import atomic, partial
 from puzzles.specs import NetworkSpec, as_dict
 
 log = logging.getLogger(__name__)
@@ -93,4 +92,6 @@ def load_checkpoint(spec: NetworkSpec, data_digest: str) -> dict | None:
 
 def drop_checkpoint(spec: NetworkSpec) -> None:
     """Forget the checkpoint of a finished network."""
-    Path(paths.checkpoint(spec.hash)).unlink(missing_ok=True)
+    path = paths.checkpoint(spec.hash)
+    for file in (path, partial(path)):
+        file.unlink(missing_ok=True)

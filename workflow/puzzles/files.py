@@ -3,9 +3,13 @@
 import contextlib
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def partial(path: Path) -> Path:
+    """Where ``path`` is while it is written: one fixed name, so that what a killed process leaves is overwritten."""
+    return path.with_name(f".partial-{path.name}")
 
 
 @contextlib.contextmanager
@@ -13,23 +17,14 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = partial(path)
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's are private
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class Lock:
