@@ -1,11 +1,24 @@
 """Fitted lines, on points whose line is known."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from puzzles.csvs import read_csv, write_csv
 from puzzles.fits import fit_experiment, fit_line
+
+
+def test_tables_keep_every_bit(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    table = pd.DataFrame({"a": draw.standard_normal(20_000) * 10.0 ** draw.integers(-300, 300, 20_000), "text": "none"})
+    table.loc[0, "a"] = np.nan
+    write_csv(table, tmp_path / "a.csv")
+    again = read_csv(tmp_path / "a.csv")
+    assert np.array_equal(again.a, table.a, equal_nan=True)
+    assert set(again.text) == {"none"}
 
 
 def points(

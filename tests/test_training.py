@@ -84,6 +84,7 @@ def test_a_damaged_entry_is_noticed_and_trained_again(
 def test_other_data_of_the_same_name_are_noticed(digits: Dataset, workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
     spec = small_spec()
     ensure_trained("t", want(spec), digits, {}, QUIET)
+    caplog.set_level("INFO")
     assert cache.load(spec, "another digest") is None
     assert "trained on other data named digits" in caplog.text
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -46,21 +47,24 @@ def load(spec: NetworkSpec, data_digest: str) -> Entry | None:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
     except (SafetensorError, OSError) as error:
-        log.warning("%s: damaged (%s); training this network again", path, error)
-        return None
+        return _discard(path, error)
     about = metadata.get("about", "")
     if metadata.get("sha256") != _checksum(tensors, about):
-        log.warning("%s: damaged (its checksum does not hold); training this network again", path)
-        return None
+        return _discard(path, "its checksum does not hold")
     known = json.loads(about)
     if known["data"] != data_digest:
-        log.warning("%s: trained on other data named %s; training this network again", path, spec.dataset)
+        log.info("%s: trained on other data named %s; training this network again", path, spec.dataset)
         return None
     snapshots: dict[str, State] = {}
     for key, tensor in tensors.items():
         snapshot, name = key.split("/", 1)
         snapshots.setdefault(snapshot, {})[name] = tensor
     return Entry(data_digest, known["history"], snapshots)
+
+
+def _discard(path: Path, reason: object) -> None:
+    log.warning("%s: damaged (%s); training this network again", path, reason)
+    path.unlink()
 
 
 def _checksum(tensors: State, about: str) -> str:

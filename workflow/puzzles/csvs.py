@@ -15,4 +15,4 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Read what ``write_csv`` wrote; the floats come back bit by bit, and only an empty cell is a missing value."""
-    return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
