@@ -32,34 +32,37 @@ def ensure_trained(title: str, wanted: Wanted, dataset: Dataset, pretrained: dic
     Jobs that want the same networks share them out: each network is trained by whoever holds its lock, and the others
     take it from the cache. Finished networks are cached at once, so that a killed job loses none.
     """
-    digest = dataset.digest
-    missing = {key: want for key, want in wanted.items() if not _cached(*want, digest)}
     population = Population(dataset, pretrained, runtime.get("checkpoint_seconds", 30))
-    progress = Progress(
-        title, [spec for spec, _ in missing.values()], len(wanted) - len(missing), runtime.get("progress_seconds", 10)
-    )
+    missing = {key: want for key, want in wanted.items() if not _cached(*want, population.digest)}
+    specs, found = [spec for spec, _ in missing.values()], len(wanted) - len(missing)
+    progress = Progress(title, specs, found, runtime.get("progress_seconds", 10))
     progress.start()
     while missing:
         mine = _claim(missing, runtime.get("population", 8))
+        if not mine:
+            time.sleep(1)  # the rest is in training elsewhere
         try:
-            for key in list(mine):
-                if _cached(*missing[key], digest):  # by another job, since we looked
-                    progress.finished(missing.pop(key)[0])
-                    mine.pop(key).release()
-
-            def finish(spec: NetworkSpec, entry: cache.Entry, mine: dict[str, Lock] = mine) -> None:
-                _store(spec, entry)
-                progress.finished(spec)
-                del missing[spec.hash]
-                mine.pop(spec.hash).release()
-
-            population.train([missing[key] for key in mine], finish, progress.epoch)
+            _train_claimed(mine, missing, population, progress)
         finally:
             for lock in mine.values():
                 lock.release()
-        if missing and not mine:
-            time.sleep(1)  # the rest is in training elsewhere
     progress.end()
+
+
+def _train_claimed(mine: dict[str, Lock], missing: Wanted, population: Population, progress: Progress) -> None:
+    def finish(spec: NetworkSpec, entry: cache.Entry) -> None:
+        _store(spec, entry)
+        done(spec)
+
+    def done(spec: NetworkSpec) -> None:
+        progress.finished(spec)
+        del missing[spec.hash]
+        mine.pop(spec.hash).release()
+
+    for key in list(mine):
+        if _cached(*missing[key], population.digest):  # by another job, since we looked
+            done(missing[key][0])
+    population.train([missing[key] for key in mine], finish, progress.epoch)
 
 
 def wanted(networks: Iterable[Network], config: Config) -> Wanted:
