@@ -112,7 +112,7 @@ def _resnet(a: Architecture, channels: int, features: int, num_classes: int) -> 
 def initialize(network: nn.Module, spec: NetworkSpec) -> None:
     """Draw the initial weights of ``spec`` into ``network``, each tensor from its own stream.
 
-    ``gaussian``: weights N(0, init_std^2). ``kaiming``: N(0, 2 / fan_out). ``default``: U(+-1/sqrt(fan_in)), as PyTorch
+    ``gaussian``: weights N(0, init_std^2). ``kaiming``: N(0, 2 / fan_in). ``default``: U(+-1/sqrt(fan_in)), as PyTorch
     does for convolutions and linear layers. Biases are U(+-1/sqrt(fan_in)) or zero; batch norm starts at gamma 1, beta 0.
     ``init_gain`` multiplies the weights.
     """
@@ -125,8 +125,7 @@ def initialize(network: nn.Module, spec: NetworkSpec) -> None:
         if spec.init == "default":
             weight = draw.uniform(-bound, bound, shape)
         else:
-            fan_out = shape[0] * int(np.prod(shape[2:]))
-            weight = draw.standard_normal(shape) * (spec.init_std if spec.init == "gaussian" else (2 / fan_out) ** 0.5)
+            weight = draw.standard_normal(shape) * (spec.init_std if spec.init == "gaussian" else 2**0.5 * bound)
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(weight * spec.init_gain))
             if layer.bias is not None:
