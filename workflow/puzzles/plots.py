@@ -142,7 +142,7 @@ def _lines(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None
     if "psi_inverse" not in panel.get("lines", []):
         ax.set_ylim(y_limits)
     if has_line and "ols" in panel.get("lines", []):
-        text = f"slope {fit.slope:.3f}, $R^2$ {fit.r2:.5f}, n = {fit.n:.0f}"
+        text = f"slope {fit.slope:.3f}, $R^2$ = {style.r_squared(fit.r2)}, n = {fit.n:.0f}"
         ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", fontsize=9)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from puzzles.config import Config
+from puzzles.style import r_squared
 
 TEMPLATE = Path(__file__).parent.parent / "report" / "report.html.j2"
 
@@ -28,7 +29,7 @@ def render(
         provenance: where each data set came from.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"number": _number, "r2": _r2, "figure_name": _figure_name}
+    environment.filters |= {"number": _number, "r2": r_squared, "figure_name": _figure_name}
     template = environment.from_string(TEMPLATE.read_text())
     return template.render(
         run=config.run,
@@ -108,11 +109,6 @@ def _number(value: object, digits: int = 5) -> str:
     if isinstance(value, float):
         return "–" if np.isnan(value) else f"{value:.{digits}g}"
     return str(value)
-
-
-def _r2(value: float) -> str:
-    """Six decimals: what matters is how far below 1 it is."""
-    return "–" if np.isnan(value) else f"{value:.6f}"
 
 
 def _figure_name(name: str) -> str:

@@ -51,7 +51,7 @@ LABELS = {
 AXES = {
     "init_std": "standard deviation of the initial weights",
     "init_gain": "factor on the initial weights",
-    "corruption": "corrupted share of the pretraining labels",
+    "corruption": "corruption of the pretraining labels",
     "train_size": "training examples $N$",
     "width": "width of the hidden layers",
 }
@@ -60,6 +60,13 @@ AXES = {
 def axis_label(axis: str) -> str:
     """The words for a swept setting."""
     return AXES.get(axis, axis.replace("_", " "))
+
+
+def r_squared(value: float) -> str:
+    """R2 as text; near 1 what matters is how far below: ``1 - 3.1e-06``."""
+    if value != value:
+        return "–"
+    return f"{value:.4f}" if value < 0.9999 else f"1 − {1 - value:.1e}"
 
 
 @contextmanager

@@ -17,7 +17,7 @@ rule report:
         "../../envs/environment.yml"
     params:
         figures=digest(plan.figures, list(plan.experiments)),
-        code=code_digest("report"),
+        code=code_digest("report", "style"),
     message:
         "writing the report"
     script:
