@@ -109,12 +109,14 @@ def _points(ax: plt.Axes, panel: dict, rows: pd.DataFrame, colours: Colours, lab
 
 
 def _log_ticks(axis: Axis) -> None:
-    """1, 2, 5 within a decade or two, whole decades beyond."""
+    """Round numbers within a decade, 1, 2, 5 within two, whole decades beyond."""
     low, high = axis.get_view_interval()
-    few = high / low < 200
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    if high / low < 10:
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 200 else (1,)))
     axis.set_minor_formatter(NullFormatter())
-    if few:
+    if high / low < 200:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
