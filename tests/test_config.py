@@ -64,14 +64,18 @@ BROKEN = [
         {"network": {"dataset": "cifar100"}},
         "found networks on cifar10 and cifar100, expected one data set",
     ),
-    (f"{INIT}.select", ["best"], f"config: {INIT}.select.0: found 'best', expected last, closest_to_train_loss or within"),
+    (
+        f"{INIT}.select",
+        ["best"],
+        f"config: {INIT}.select.0: found 'best', expected one of its forms: last, closest_to_train_loss or within",
+    ),
     (f"{INIT}.norms", ["l3"], f"config: {INIT}.norms.0: found 'l3', expected one of l2, l1, linf, spectral, output"),
     ("experiments.width.network.architecture", "resnet56", "found a resnet, expected one whose width can be swept"),
-    ("experiments.train_size.sweep.values", [100.5], "train_size: found 100.5, expected a whole number"),
+    ("experiments.train_size.sweep.values", [100.5], "train_size.sweep.values: found 100.5, expected type integer"),
     ("architectures.conv5.widths", [1, 2], "config: architectures.conv5.widths: found [1, 2], expected 4 numbers"),
     ("architectures.resnet56.depth", 55, "config: architectures.resnet56.depth: found 55, expected 6n + 2"),
     ("architectures.conv5.builder", "transformer", "expected one of conv, five_layer, resnet"),
-    ("datasets.mine", {"source": "npz"}, "config: datasets.mine.path: missing; expected it beside"),
+    ("datasets.mine", {"source": "npz"}, "config: datasets.mine.path: missing; expected the npz file of this data set"),
     ("datasets.mnist", {"source": "mnist", "path": "x.npz"}, "config: datasets.mnist: found"),
     ("run.name", "cache", "config: run.name: found 'cache', expected to match"),
     ("run.name", "../elsewhere", "config: run.name: found '../elsewhere', expected to match"),
@@ -93,6 +97,45 @@ BROKEN = [
         "config: figures.fig02.panels.0.groups: found 'randm', expected a known group",
     ),
     ("figures.plot2", {"title": "", "caption": "", "panels": []}, "config: figures.plot2: bad name; expected to match"),
+    (f"{INIT}.network.lr", float("nan"), f"config: {INIT}.network.lr: found nan, expected a finite number"),
+    (f"{INIT}.network.seed", 3, f"config: {INIT}.network.seed: unknown key; expected the seeds under seeds"),
+    (
+        f"{INIT}.select",
+        [{"closest_to_train_loss": 0.006}, {"closest_to_train_loss": 0.006000001}],
+        "expected each once",
+    ),
+    (
+        f"{INIT}.sweep",
+        {"axis": "momentum", "values": [1.5]},
+        f"config: {INIT}.sweep.values: found 1.5, expected less than 1",
+    ),
+    (f"{INIT}.sweep", {"axis": "batch_size", "values": [0]}, f"config: {INIT}.sweep.values: found 0, expected at least 1"),
+    ("experiments.width.sweep.values", [2.5], "config: experiments.width.sweep.values: found 2.5, expected type integer"),
+    ("experiments.width.network.batch_size", 1, "found 1, expected at least 2 examples in a batch, which batch norm needs"),
+    (
+        "experiments.corruption_bn.sweep.values",
+        [2.5],
+        "config: experiments.corruption_bn.sweep.values: found 2.5, expected at most 1",
+    ),
+    ("experiments.corruption_bn.pretrain.corruption", 0.3, "found a value, expected none: it is swept"),
+    (
+        "experiments.corruption_bn.pretrain.dataset",
+        "cifar100",
+        "pretrain.dataset: found 'cifar100', expected that of the network",
+    ),
+    (
+        "architectures.conv5.bias",
+        "first",
+        "config: architectures.conv5.bias: found it with builder five_layer, expected only",
+    ),
+    ("data_dir", 3, "config: data_dir: found 3, expected type string"),
+    ("run.experiments", 5, "config: run.experiments: found 5, expected one of its forms"),
+    (
+        "figures.fig04.panels.0.lines",
+        ["ols"],
+        "found a fitted line of norm_test_loss against rho, expected test against training",
+    ),
+    ("figures.fig10.panels.0.groups", ["pretrained"], "found pretrained, expected with a fitted line: natural, pretrained"),
     ("runtime.population", 0, "config: runtime.population: found 0, expected at least 1"),
 ]
 
@@ -200,3 +243,28 @@ def test_every_key_has_a_description() -> None:
                     walk(value, f"{path}.{key}")
 
     walk(yaml.safe_load(SCHEMA.read_text()), "")
+
+
+def test_keys_must_be_text(raw: dict) -> None:
+    raw["experiments"]["init_3layer"]["groups"][1] = {}
+    with pytest.raises(ConfigError, match=r"config: experiments.init_3layer.groups.1: found the key 1, expected text"):
+        load(raw)
+
+
+def test_what_pretraining_says_wins_over_the_sweep(raw: dict) -> None:
+    experiment = raw["experiments"]["corruption_3layer"]
+    experiment["sweep"] = {"axis": "epochs", "values": [100, 200]}
+    experiment["pretrain"]["corruption"] = 0.5
+    experiment["groups"] = {"pretrained": {"seeds": [0]}}
+    raw["figures"] = {}
+    networks = load(raw).experiments["corruption_3layer"].networks
+    assert [n.spec.epochs for n in networks] == [100, 200]
+    assert {n.pretraining.epochs for n in networks} == {300}
+
+
+def test_pretraining_and_every_seed_see_the_same_subset(raw: dict) -> None:
+    raw["experiments"]["corruption_3layer"]["network"]["train_size"] = 2000
+    networks = load(raw).experiments["corruption_3layer"].networks
+    specs = [n.spec for n in networks] + [n.pretraining for n in networks if n.pretraining]
+    assert {(s.train_size, s.subset_seed) for s in specs} == {(2000, 0)}
+    assert len({s.seed for s in specs}) == 9

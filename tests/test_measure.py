@@ -119,3 +119,13 @@ def test_dead_and_diverged_networks_are_measured_too(digits: Dataset, name: str,
     rows = measurements(network, examples, norms, x0)
     assert len(rows) == len(norms)
     assert all(row["train_error"] > 0.5 for row in rows)
+
+
+def test_batch_norm_is_absorbed_whatever_the_size_of_the_outputs(digits: Dataset) -> None:
+    preparation = Preparation(digits)
+    examples = preparation.examples(small_spec())
+    network = trained_a_little(ARCHITECTURES["conv5"], examples)
+    with torch.no_grad():
+        network.linear5.weight.mul_(1e5)
+    (row,) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
+    assert row["train_loss"] > 1000

@@ -102,6 +102,19 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bits(
     assert not list(workdir.rglob("*.pt"))  # the checkpoints are gone
 
 
+def test_a_snapshot_no_longer_wanted_is_not_stored_as_it_was_when_killed(digits: Dataset, workdir: Path) -> None:
+    both, last = [Select("last"), Select("closest_to_train_loss", 0.05, 0.2)], [Select("last")]
+    spec = small_spec(epochs=8)
+
+    def die(members: list[Member]) -> None:
+        if members[0].epoch == 4:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(digits, [spec], select=both, on_epoch=die, checkpoint_seconds=0)
+    assert set(train(digits, [spec], select=last)[spec.hash].snapshots) == {"last"}
+
+
 def test_it_stops_at_zero_training_error(digits: Dataset, workdir: Path) -> None:
     spec = small_spec(
         stop="until_zero_train_error", epochs=3, max_epochs=200, train_size=60, batch_size=20, evaluate_every=2

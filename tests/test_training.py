@@ -13,7 +13,7 @@ from safetensors import safe_open
 from puzzles import cache, paths, population
 from puzzles.config import Config, load
 from puzzles.data import Dataset
-from puzzles.files import Lock, atomic, partial
+from puzzles.files import atomic
 from puzzles.specs import NetworkSpec, Select
 from puzzles.training import ensure_trained, read_networks, wanted, write_history, write_networks
 from puzzles.workspace import clear_stale_lock
@@ -159,21 +159,36 @@ def test_atomic_files_appear_whole_or_not_at_all(workdir: Path) -> None:
         raise RuntimeError
     assert Path("a.txt").read_text() == "first"
     assert [p.name for p in workdir.iterdir()] == ["a.txt"]
-    partial(Path("a.txt")).write_text("what a killed process left")
+    left = Path(".partial-here-1-a.txt")
+    left.write_text("what a killed process left")
     with atomic("a.txt") as temporary:
         temporary.write_text("third")
+    assert left.exists()  # it may still be written
+    os.utime(left, (0, 0))
+    with atomic("a.txt") as temporary:
+        temporary.write_text("fourth")
     assert [p.name for p in workdir.iterdir()] == ["a.txt"]
 
 
 def test_a_dead_runs_lock_is_cleared_and_a_live_ones_is_not(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    locks = workdir / ".snakemake" / "locks"
-    locks.mkdir(parents=True)
-    (locks / "0.input.lock").write_text("x")
-    alive = Lock(workdir / ".snakemake" / "alive.lock")
-    assert alive.acquire()
-    monkeypatch.setattr("puzzles.workspace._alive", [])
-    clear_stale_lock()
-    assert list(locks.iterdir())  # somebody is alive
-    alive.release()
-    clear_stale_lock()
-    assert not list(locks.iterdir())
+    file = workdir / ".snakemake" / "locks" / "0.input.lock"
+    runs: list[list] = [[], [], [], []]
+
+    def start(k: int) -> None:
+        monkeypatch.setattr("puzzles.workspace._alive", runs[k])
+        clear_stale_lock()
+
+    def end(k: int) -> None:
+        runs[k].pop().close()
+
+    start(0)
+    file.parent.mkdir()
+    file.write_text("the lock of run 1")
+    start(1)
+    end(0)
+    start(2)  # 0 has ended, but 1 is alive
+    assert file.exists()
+    end(1)
+    end(2)
+    start(3)  # nobody is
+    assert not file.exists()

@@ -95,7 +95,7 @@ class Workspace:
 
     def networks(self) -> dict[str, int]:
         """The cached networks and when each was written."""
-        return {p.name: p.stat().st_mtime_ns for p in (self.folder / "results/cache/networks").glob("*.safetensors")}
+        return {p.name: p.stat().st_mtime_ns for p in (self.folder / "results/cache/networks").glob("[!.]*.safetensors")}
 
     def tables(self) -> dict[str, bytes]:
         run = self.folder / RUN
@@ -242,6 +242,7 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_tables(emp
     assert empty.tables() == undisturbed.tables()
     assert set(undisturbed.networks()) == set(after)
     assert list(checkpoints.iterdir()) == []
+    assert not list(empty.folder.glob("results/cache/**/.partial-*"))
 
 
 def test_two_runs_at_once_are_refused_not_mixed(finished: Workspace) -> None:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from puzzles import paths
-from puzzles.files import atomic, partial
+from puzzles.files import atomic, partials
 from puzzles.specs import NetworkSpec, as_dict
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,9 @@ def store(spec: NetworkSpec, entry: Entry) -> None:
     tensors = {f"{s}/{name}": t.contiguous() for s, state in entry.snapshots.items() for name, t in state.items()}
     about = json.dumps({"spec": as_dict(spec), "data": entry.data_digest, "history": entry.history})
     metadata = {"about": about, "sha256": _checksum(tensors, about)}
-    with atomic(paths.cached_network(spec.hash)) as temporary:
+    path = paths.cached_network(spec.hash)
+    _remove(*partials(path))
+    with atomic(path) as temporary:
         save_file(tensors, temporary, metadata)
 
 
@@ -46,11 +48,15 @@ def load(spec: NetworkSpec, data_digest: str) -> Entry | None:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
-    except (SafetensorError, OSError) as error:
-        return _discard(path, error)
+    except FileNotFoundError:
+        return None
+    except SafetensorError as error:
+        log.warning("%s: damaged (%s); training this network again", path, error)
+        return None
     about = metadata.get("about", "")
     if metadata.get("sha256") != _checksum(tensors, about):
-        return _discard(path, "its checksum does not hold")
+        log.warning("%s: damaged (its checksum does not hold); training this network again", path)
+        return None
     known = json.loads(about)
     if known["data"] != data_digest:
         log.info("%s: trained on other data named %s; training this network again", path, spec.dataset)
@@ -60,11 +66,6 @@ def load(spec: NetworkSpec, data_digest: str) -> Entry | None:
         snapshot, name = key.split("/", 1)
         snapshots.setdefault(snapshot, {})[name] = tensor
     return Entry(data_digest, known["history"], snapshots)
-
-
-def _discard(path: Path, reason: object) -> None:
-    log.warning("%s: damaged (%s); training this network again", path, reason)
-    path.unlink()
 
 
 def _checksum(tensors: State, about: str) -> str:
@@ -97,5 +98,10 @@ def load_checkpoint(spec: NetworkSpec, data_digest: str) -> dict | None:
 def drop_checkpoint(spec: NetworkSpec) -> None:
     """Forget the checkpoint of a finished network."""
     path = paths.checkpoint(spec.hash)
-    for file in (path, partial(path)):
+    _remove(path, *partials(path))
+
+
+def _remove(*files: Path) -> None:
+    """Whoever stores or drops holds the network's lock: what another process has begun to write, a killed one has left."""
+    for file in files:
         file.unlink(missing_ok=True)

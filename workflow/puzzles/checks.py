@@ -1,12 +1,14 @@
 """What is wrong with a configuration, in one line: the key, what was found, what was expected."""
 
+import functools
+import math
 from pathlib import Path
 
 import jsonschema
 import yaml
 
 from puzzles.errors import ConfigError
-from puzzles.specs import Architecture, NetworkSpec
+from puzzles.specs import Architecture, NetworkSpec, as_dict
 
 SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
 # Images of the data sets whose form is known before they are there: side, channels, training examples.
@@ -24,19 +26,48 @@ EXPECTED = {
     "minItems": "at least {} item(s)",
     "minProperties": "at least {} entry",
     "uniqueItems": "no item twice",
+    "oneOf": "one of its forms: {}",
 }
 
 
 def check_schema(raw: dict) -> None:
     """Raise the clearest of the schema's objections."""
-    validator = jsonschema.Draft202012Validator(yaml.safe_load(SCHEMA.read_text()))
+    _check_plain(raw, "")
+    validator = jsonschema.Draft202012Validator(_schema())
     errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
     if errors:
         raise ConfigError(_one_line(jsonschema.exceptions.best_match(errors)))
 
 
-def _one_line(error: jsonschema.ValidationError) -> str:
-    key = ".".join(str(p) for p in error.absolute_path)
+def check_value(key: str, axis: str, value: float) -> None:
+    """Raise when a swept value is not one that its setting could have."""
+    setting = {"width": {"type": "integer", "minimum": 1}}.get(axis) or _schema()["$defs"]["network"]["properties"][axis]
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(setting).iter_errors(value))
+    if error is not None:
+        raise ConfigError(_one_line(error, key))
+
+
+@functools.cache
+def _schema() -> dict:
+    return yaml.safe_load(SCHEMA.read_text())
+
+
+def _check_plain(value: object, key: str) -> None:
+    """What YAML can say and no setting can be: keys that are no text, numbers that are not finite."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            if not isinstance(name, str):
+                raise ConfigError(f"config: {_join(key, str(name))}: found the key {name!r}, expected text (in quotes)")
+            _check_plain(entry, _join(key, name))
+    elif isinstance(value, list):
+        for i, entry in enumerate(value):
+            _check_plain(entry, f"{key}.{i}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"config: {key}: found {value}, expected a finite number")
+
+
+def _one_line(error: jsonschema.ValidationError, key: str = "") -> str:
+    key = key or ".".join(str(p) for p in error.absolute_path)
     rule, wanted, found = error.validator, error.validator_value, error.instance
     properties = error.schema.get("properties", {})
     if rule == "additionalProperties":
@@ -44,10 +75,11 @@ def _one_line(error: jsonschema.ValidationError) -> str:
         return f"config: {_join(key, unknown)}: unknown key; expected one of {', '.join(properties)}"
     if rule == "required":
         missing = next(k for k in wanted if k not in found)
-        described = properties.get(missing, {}).get("description", "it beside the keys that are there").rstrip(".")
+        described = properties.get(missing, {}).get("description", "a value").rstrip(".")
         return f"config: {_join(key, missing)}: missing; expected {described}"
     if "propertyNames" in error.absolute_schema_path:
         return f"config: {_join(key, found)}: bad name; expected to match {wanted}"
+    wanted = error.schema.get("description", "") if rule == "oneOf" else wanted
     expected = EXPECTED[rule].format(_listed(wanted)) if rule in EXPECTED else error.schema.get("description", str(wanted))
     hint = ""
     if rule == "type" and wanted == "number" and isinstance(found, str) and "e" in found.lower():
@@ -81,6 +113,8 @@ def check_network(key: str, spec: NetworkSpec, source: str) -> None:
         fail("max_epochs", spec.max_epochs, f"at least epochs ({spec.epochs}), the cap of stop: until_zero_train_error")
     if spec.stop == "epochs" and spec.max_epochs:
         fail("max_epochs", spec.max_epochs, "no value with stop: epochs")
+    if spec.architecture.batch_norm and 1 in (spec.batch_size, spec.train_size):
+        fail("batch_size", spec.batch_size, "at least 2 examples in a batch, which batch norm needs")
     if source not in KNOWN_DATA:
         return
     side, channels, examples = KNOWN_DATA[source]
@@ -94,8 +128,19 @@ def check_network(key: str, spec: NetworkSpec, source: str) -> None:
             fail(field, list(getattr(spec, field)), f"1 or {channels} numbers, the channels of {spec.dataset}")
 
 
+USES = {  # the settings that a builder looks at
+    "conv": {"builder", "widths", "kernel", "stride", "padding", "bias", "batch_norm"},
+    "five_layer": {"builder", "widths", "batch_norm"},
+    "resnet": {"builder", "depth"},
+}
+
+
 def check_architecture(key: str, architecture: Architecture) -> None:
-    """Raise when an architecture lacks or contradicts what its builder needs."""
+    """Raise when an architecture lacks, contradicts or exceeds what its builder needs."""
+    unused = sorted(set(as_dict(architecture)) - USES[architecture.builder])
+    if unused:
+        uses = ", ".join(sorted(USES[architecture.builder] - {"builder"}))
+        raise ConfigError(f"config: {key}.{unused[0]}: found it with builder {architecture.builder}, expected only {uses}")
     if architecture.builder == "five_layer" and len(architecture.widths) != 4:
         raise ConfigError(f"config: {key}.widths: found {list(architecture.widths)}, expected 4 numbers")
     if architecture.builder == "resnet" and (architecture.depth < 8 or architecture.depth % 6 != 2):

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from puzzles.checks import check_schema, expect_known
+from puzzles.errors import ConfigError
 from puzzles.experiments import Experiment, expand
 from puzzles.specs import NetworkSpec, Select
 
@@ -93,5 +94,19 @@ def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -
         groups = list(dict.fromkeys(n.group for n in experiment.networks))
         for group in panel.get("groups", []):
             expect_known(f"{key}.groups", group, groups, "group")
+        if set(panel.get("lines", [])) & {"ols", "unit_slope"}:
+            _check_line(key, panel, experiment)
         snapshots = [s.name for s in experiment.select]
         expect_known(f"{key}.snapshot", panel.get("snapshot", snapshots[0]), snapshots, "snapshot")
+
+
+def _check_line(key: str, panel: dict, experiment: Experiment) -> None:
+    """Fitted lines come from the tables: test on training loss, over all fitted groups, with or without random labels."""
+    if (panel["x"], panel["y"]) not in (("train_loss", "test_loss"), ("norm_train_loss", "norm_test_loss")):
+        found = f"{panel['y']} against {panel['x']}"
+        raise ConfigError(f"config: {key}.lines: found a fitted line of {found}, expected test against training loss")
+    random = {n.group for n in experiment.networks if n.spec.labels == "random"}
+    shown, fitted = set(panel.get("groups", experiment.fit_groups)) - random, set(experiment.fit_groups) - random
+    if shown != fitted:
+        names = ", ".join(sorted(fitted))
+        raise ConfigError(f"config: {key}.groups: found {', '.join(sorted(shown))}, expected with a fitted line: {names}")

@@ -143,7 +143,7 @@ class Preparation:
     def examples(self, spec: NetworkSpec) -> Examples:
         """The examples of a spec: subset, labels and scaling, each from the spec's own streams."""
         data = self.dataset
-        subset = train_subset(data.train_y, spec.train_size, spec.seed, data.name)
+        subset = train_subset(data.train_y, spec.train_size, spec.subset_seed, data.name)
         train_y, test_y = data.train_y[subset], data.test_y
         if spec.labels == "random":
             train_y = random_labels(len(train_y), data.num_classes, spec.seed, "random_labels/train")

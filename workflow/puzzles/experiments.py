@@ -1,9 +1,9 @@
 """Expand the experiments of a configuration into networks: one spec for each value of the sweep, group and seed."""
 
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
-from puzzles.checks import check_architecture, check_network, expect_known
+from puzzles.checks import check_architecture, check_network, check_value, expect_known
 from puzzles.errors import ConfigError
 from puzzles.specs import Architecture, NetworkSpec, Select, from_dict
 
@@ -67,11 +67,21 @@ def expand(name: str, raw: dict) -> Experiment:
     if len({n.spec.dataset for n in networks}) > 1:
         found = sorted({n.spec.dataset for n in networks})
         raise ConfigError(f"{key}: found networks on {' and '.join(found)}, expected one data set for an experiment")
+    for n in networks:
+        for field in ("dataset", "architecture", "image_size"):
+            if n.pretraining is not None and getattr(n.pretraining, field) != getattr(n.spec, field):
+                found, expected = getattr(n.pretraining, field), getattr(n.spec, field)
+                raise ConfigError(f"{key}.pretrain.{field}: found {found!r}, expected that of the network, {expected!r}")
     twice, count = Counter(n.spec.hash for n in networks).most_common(1)[0]
     if count > 1:
         same = ", ".join(f"{n.group} {n.axis} {n.value:g} seed {n.spec.seed}" for n in networks if n.spec.hash == twice)
         raise ConfigError(f"{key}: found {count} networks with the same spec ({same}), expected each only once")
     select = tuple(_select(s, e.get("max_train_error", 0.0)) for s in e.get("select", ["last"]))
+    names = [s.name for s in select]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"{key}.select: found two snapshots named {Counter(names).most_common(1)[0][0]}, expected each once"
+        )
     return Experiment(
         name,
         e["description"],
@@ -91,7 +101,13 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
     settings = {**e["network"], **g.get("network", {})}
     pretrain = e.get("pretrain") if g.get("pretrain", True) else None
     networks = []
+    for part, where in ((e["network"], "network"), (g.get("network", {}), f"groups.{group}.network")):
+        if "seed" in part:
+            raise ConfigError(f"config: experiments.{name}.{where}.seed: unknown key; expected the seeds under seeds")
+    if pretrain and axis == "corruption" and "corruption" in pretrain:
+        raise ConfigError(f"config: experiments.{name}.pretrain.corruption: found a value, expected none: it is swept")
     for value in g.get("values", e["sweep"]["values"]):
+        check_value(f"experiments.{name}.sweep.values", axis, value)
         for seed in g.get("seeds", e.get("seeds", [0])):
             key = f"experiments.{name}.network"
             pretraining = None
@@ -100,7 +116,7 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
             else:
                 # with pretraining, the corruption is that of the pretraining labels
                 swept = {axis: value} if axis != "corruption" else {}
-                before = {"seed": PRETRAIN_SEED, **pretrain, axis: value}
+                before = {"seed": PRETRAIN_SEED, axis: value, **pretrain}
                 pretraining = _spec(f"experiments.{name}.pretrain", settings, before, raw)
                 spec = _spec(key, settings, {**swept, "seed": seed, "pretrained": pretraining.hash}, raw)
             networks.append(Network(_network_name(axis, value, spec), group, axis, float(value), spec, pretraining))
@@ -121,9 +137,6 @@ def _spec(key: str, settings: dict, overrides: dict, raw: dict) -> NetworkSpec:
         if architecture.builder == "resnet":
             raise ConfigError(f"config: {key}.architecture: found a resnet, expected one whose width can be swept")
         architecture = replace(architecture, widths=(int(width),) * len(architecture.widths))
-    for whole in (f.name for f in fields(NetworkSpec) if f.type is int and f.name in values):
-        if values[whole] != int(values[whole]):
-            raise ConfigError(f"config: {key}.{whole}: found {values[whole]!r}, expected a whole number")
     spec = from_dict(NetworkSpec, {**values, "architecture": architecture})
     check_network(key, spec, raw["datasets"][spec.dataset]["source"])
     return spec

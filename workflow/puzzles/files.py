@@ -3,21 +3,31 @@
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+STALE = 3600  # seconds; nothing here takes that long to write
 
-def partial(path: Path) -> Path:
-    """Where ``path`` is while it is written: one fixed name, so that what a killed process leaves is overwritten."""
-    return path.with_name(f".partial-{path.name}")
+
+def partials(path: Path) -> list[Path]:
+    """What processes that write ``path`` have written so far, or had when they were killed."""
+    return list(path.parent.glob(f".partial-*-{path.name}"))
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends without an error."""
+    """A temporary file beside ``path`` that takes its place when the block ends without an error.
+
+    Each process has its own. Those that killed processes have left are removed when they are old.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = partial(path)
+    for old in partials(path):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > STALE:
+                old.unlink()
+    temporary = path.with_name(f".partial-{os.uname().nodename}-{os.getpid()}-{path.name}")
     try:
         yield temporary
         with temporary.open("rb") as written:

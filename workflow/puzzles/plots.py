@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -80,7 +81,7 @@ def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFra
     if "title" in panel:
         ax.set_title(panel["title"], loc="left")
     colours = _colours(experiment)
-    markers = dict(zip(dict.fromkeys(n.group for n in experiment.networks), "os^Dv", strict=False))
+    markers = dict(zip(dict.fromkeys(n.group for n in experiment.networks), cycle("os^Dv"), strict=False))
     for group in table.group.unique():
         rows = table[(table.group == group) & table.met_criterion]
         look = {"marker": markers[group], "s": 34, "edgecolor": "white"}
@@ -185,6 +186,8 @@ def _label(panel: dict, axis: str, experiment: Experiment) -> str:
     elif column.startswith("margin_"):
         _, split, statistic = column.split("_")
         label = f"normalized {split} margin ({statistic})"
+    elif column == "rho" and panel.get("norm", experiment.norms[0]) == "output":
+        label = r"norm of one output $\|f(x_0)\|$"
     else:
         label = style.LABELS[column]
     return f"{label} (log scale)" if axis in panel.get("log", "") else label

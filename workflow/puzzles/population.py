@@ -170,7 +170,10 @@ class Population:
         if saved is not None and {s.name for s in select} <= set(saved["wanted"]):
             network.load_state_dict(saved["network"])
             optimizer.load_state_dict(saved["optimizer"])
-            member.epoch, member.history, member.snapshots = saved["epoch"], saved["history"], saved["snapshots"]
+            member.epoch, member.history = saved["epoch"], saved["history"]
+            # only what is still wanted: a snapshot that is no longer followed would be stored as it was then
+            wanted = {s.name for s in select}
+            member.snapshots = {name: state for name, state in saved["snapshots"].items() if name in wanted}
         return member
 
     def _state(self, member: Member) -> dict:

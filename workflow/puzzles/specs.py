@@ -42,6 +42,7 @@ class NetworkSpec:
     dataset: str
     architecture: Architecture
     train_size: int = 0  # examples, class-stratified; 0: all
+    subset_seed: int = 0  # of the permutation that train_size takes a prefix of: one for all seeds
     image_size: int = 0  # pixels a side, bilinear; 0: as it comes
     input_mean: tuple[float, ...] = ()  # per channel or one for all, on the scale 0 to 1; (): of the training set
     input_std: tuple[float, ...] = ()

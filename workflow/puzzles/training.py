@@ -90,7 +90,7 @@ def _store(spec: NetworkSpec, entry: cache.Entry) -> None:
     """Add an entry to the cache; snapshots that an earlier training of the same spec has kept stay."""
     before = cache.load(spec, entry.data_digest)
     if before is not None:
-        entry.snapshots = before.snapshots | entry.snapshots
+        entry.snapshots |= before.snapshots
     cache.store(spec, entry)
 
 

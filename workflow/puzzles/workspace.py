@@ -1,12 +1,12 @@
 """What a run needs of its surroundings: environment variables, and a working directory without a dead run's lock."""
 
+import fcntl
 import os
 import sys
 from pathlib import Path
+from typing import IO
 
-from puzzles.files import Lock
-
-_alive: list[Lock] = []  # held until this process ends
+_alive: list[IO] = []  # held until this process ends
 
 
 def set_environment(library: str) -> None:
@@ -25,17 +25,21 @@ def set_environment(library: str) -> None:
 def clear_stale_lock(root: Path = Path(".snakemake")) -> None:
     """Remove the lock files that a killed Snakemake has left behind, so that the same command can just be run again.
 
-    Every Snakemake of ours holds a lock that the system releases when it dies. Whoever gets it knows that no other one
-    is alive here; whoever does not leaves Snakemake's own lock files alone.
+    Every Snakemake of ours shares a lock that the system releases when it dies. Whoever gets it for itself knows that no
+    other one is alive here; whoever does not leaves Snakemake's own lock files alone.
     """
     if _alive:
         return
-    lock = Lock(root / "alive.lock")
-    if not lock.acquire():
-        return
-    _alive.append(lock)
-    stale = sorted((root / "locks").glob("*.lock"))
-    for file in stale:
-        file.unlink(missing_ok=True)
-    if stale:
-        print("The last run here was killed; its lock is removed.", file=sys.stderr)
+    root.mkdir(exist_ok=True)
+    alive = (root / "alive.lock").open("a")
+    try:
+        fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        stale = list((root / "locks").glob("*.lock"))
+        for file in stale:
+            file.unlink(missing_ok=True)
+        if stale:
+            print("The last run here was killed; its lock is removed.", file=sys.stderr)
+    except BlockingIOError:
+        pass
+    fcntl.flock(alive, fcntl.LOCK_SH)
+    _alive.append(alive)

@@ -47,9 +47,8 @@ def experiment_dataset(wildcards):
 
 def own_npz(wildcards):
     """The user's file behind a data set of source npz; one that is missing is the script's to complain about."""
-    path = Path(config.get("data_dir", "data")) / config["datasets"][wildcards.dataset].get(
-        "path", ""
-    )
+    folder, settings = plan.raw.get("data_dir", "data"), plan.raw["datasets"][wildcards.dataset]
+    path = Path(folder) / settings.get("path", "")
     return [path.as_posix()] if path.is_file() else []
 
 

@@ -11,7 +11,7 @@ rule download:
     conda:
         "../../envs/environment.yml"
     params:
-        source=lambda w: config["datasets"][w.dataset],
+        source=lambda w: plan.raw["datasets"][w.dataset],
     message:
         "getting the data set {wildcards.dataset}"
     script:

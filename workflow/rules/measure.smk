@@ -16,7 +16,9 @@ rule measure:
         mem_mb=4000,
     params:
         experiment=lambda w: digest(plan.experiments[w.experiment]),
-        code=code_digest("tables", "measure", "norms", "networks", "data", "labels"),
+        code=code_digest(
+            "tables", "measure", "norms", "networks", "data", "labels", "specs", "streams"
+        ),
     message:
         "measuring the networks of {wildcards.experiment}"
     script:
