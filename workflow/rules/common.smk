@@ -2,7 +2,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, workflow.basedir)
+here = Path(str(workflow.current_basedir)).parent  # the folder workflow/
+sys.path.insert(0, str(here))
 
 from puzzles import paths
 from puzzles.config import load
@@ -10,7 +11,7 @@ from puzzles.digests import code_digest, digest
 from puzzles.errors import ConfigError
 from puzzles.workspace import clear_stale_lock, set_environment
 
-set_environment(workflow.basedir)
+set_environment(str(here))
 clear_stale_lock()
 
 try:

@@ -18,7 +18,7 @@ rule report:
     params:
         figures=digest(plan.figures, list(plan.experiments)),
         code=code_digest("report", "style"),
-        template=digest(Path(workflow.basedir, "report", "report.html.j2").read_text()),
+        template=digest((here / "report" / "report.html.j2").read_text()),
     message:
         "writing the report"
     script:
