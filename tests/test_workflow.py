@@ -20,6 +20,13 @@ from puzzles.data import write_npz
 
 PROJECT = ["Snakefile", "config.yaml", "workflow", "profiles", "envs"]
 RUN = "results/tiny"
+CORRUPTION = {
+    "network": {"dataset": "digits", "train_size": 200, "batch_size": 20, "epochs": 4},
+    "pretrain": {"batch_size": 20, "epochs": 2, "evaluate_every": 2},
+    "sweep": {"values": [0.1, 0.5]},
+    "seeds": [0],
+    "groups": {"natural": {"network": {"batch_size": 20}}},
+}
 TINY = {
     "run": {"name": "tiny", "experiments": ["init_3layer", "corruption_3layer", "corruption_3layer_fixed_loss"]},
     "runtime": {"population": 2, "checkpoint_seconds": 0},
@@ -36,20 +43,8 @@ TINY = {
             "sweep": {"values": [0.1, 0.15, 0.2]},
             "groups": {"random_labels": {"values": [0.2]}},
         },
-        "corruption_3layer": {
-            "network": {"dataset": "digits", "train_size": 200, "batch_size": 20, "epochs": 4},
-            "pretrain": {"batch_size": 20, "epochs": 2, "evaluate_every": 2},
-            "sweep": {"values": [0.1, 0.5]},
-            "seeds": [0],
-            "groups": {"natural": {"network": {"batch_size": 20}}},
-        },
-        "corruption_3layer_fixed_loss": {
-            "network": {"dataset": "digits", "train_size": 200, "batch_size": 20, "epochs": 4},
-            "pretrain": {"batch_size": 20, "epochs": 2, "evaluate_every": 2},
-            "sweep": {"values": [0.1, 0.5]},
-            "seeds": [0],
-            "groups": {"natural": {"network": {"batch_size": 20}}},
-        },
+        "corruption_3layer": CORRUPTION,
+        "corruption_3layer_fixed_loss": CORRUPTION,
     },
     "figures": {"fig04": None, "fig09": None, "fig13": None},
 }  # fmt: skip
