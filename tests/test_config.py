@@ -151,7 +151,7 @@ def test_one_line_for_each_mistake(raw: dict, path: str, value: object, message:
 
 
 def test_the_paper_in_numbers(raw: dict) -> None:
-    """Networks of each experiment as paper.md section 7 lists them."""
+    """How many networks each experiment has."""
     plan = load(raw)
     assert {name: len(e.networks) for name, e in plan.experiments.items()} == {
         "train_size": 9 * 3 * 2,

@@ -1,4 +1,4 @@
-"""Label corruption, as design.md section 4 defines it."""
+"""Label corruption by its two rules, and random labels."""
 
 import numpy as np
 import pytest

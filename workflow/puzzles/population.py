@@ -34,13 +34,16 @@ class Member:
     snapshots: dict[str, cache.State] = field(default_factory=dict)
 
     @property
+    def evaluated(self) -> bool:
+        """Whether the history has this epoch."""
+        return bool(self.history) and self.history[-1]["epoch"] == self.epoch
+
+    @property
     def finished(self) -> bool:
         """Whether the stop rule is met, or the loss is no longer a number."""
-        if not self.history:
+        if not self.evaluated:
             return False
         last = self.history[-1]
-        if last["epoch"] != self.epoch:
-            return False
         if not math.isfinite(last["train_loss"]):
             return True
         early = self.spec.stop == "until_zero_train_error" and self.epoch >= self.spec.epochs
@@ -139,7 +142,7 @@ class Population:
         while members:
             running = []
             for member in members:
-                if member.due and (not member.history or member.history[-1]["epoch"] != member.epoch):
+                if member.due and not member.evaluated:
                     self._evaluate(member)
                 if member.finished:
                     on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
@@ -167,12 +170,12 @@ class Population:
         )
         member = Member(spec, select, network, optimizer, examples)
         saved = cache.load_checkpoint(spec, self.digest)
-        if saved is not None and {s.name for s in select} <= set(saved["wanted"]):
+        wanted = {s.name for s in select}
+        if saved is not None and wanted <= set(saved["wanted"]):
             network.load_state_dict(saved["network"])
             optimizer.load_state_dict(saved["optimizer"])
             member.epoch, member.history = saved["epoch"], saved["history"]
             # only what is still wanted: a snapshot that is no longer followed would be stored as it was then
-            wanted = {s.name for s in select}
             member.snapshots = {name: state for name, state in saved["snapshots"].items() if name in wanted}
         return member
 

@@ -55,7 +55,7 @@ def _experiments(config: Config, networks: pd.DataFrame) -> list[dict]:
 
 
 def _comparison(config: Config, fits: pd.DataFrame) -> list[dict]:
-    """What paper.md asks to see side by side: R2 before and after normalization, and of the families without a meaning."""
+    """Side by side: R2 before and after normalization, and of the families without a meaning."""
     rows = []
     for name, experiment in config.experiments.items():
         table = fits[fits.experiment == name]

@@ -34,8 +34,8 @@ def measure_experiment(
     parents = {n.spec.hash: n.name for n in experiment.pretrainings}
     rows = []
     for network in experiment.networks:
-        module = build(network.spec.architecture, _shape(preparation, network), dataset.num_classes)
         examples = preparation.examples(network.spec)
+        module = build(network.spec.architecture, examples.input_shape, dataset.num_classes)
         x0 = preparation.reference_image(network.spec, experiment.output_image)
         about = _about(experiment, network, len(examples.train_y)) | {"num_parameters": num_parameters(module)}
         about["pretrained_from"] = parents.get(network.spec.pretrained, "")
@@ -49,10 +49,12 @@ def measure_experiment(
                 kept["met_criterion"] = select.met(row["train_loss"], row["train_error"])
                 rows.append(about | kept | row)
     table = pd.DataFrame(rows)
-    return table, null_families(experiment, dataset, table, states)
+    return table, null_families(experiment, preparation, table, states)
 
 
-def null_families(experiment: Experiment, dataset: Dataset, table: pd.DataFrame, states: dict[str, State]) -> pd.DataFrame:
+def null_families(
+    experiment: Experiment, preparation: Preparation, table: pd.DataFrame, states: dict[str, State]
+) -> pd.DataFrame:
     """Two families of networks whose line of test on training loss cannot be about generalization.
 
     ``untrained``: each network of the experiment as initialized (natural labels), from a seed of its own: with one seed for
@@ -60,32 +62,30 @@ def null_families(experiment: Experiment, dataset: Dataset, table: pd.DataFrame,
     ``one_rescaled``: the first network that met its criterion, divided by the rho of each network that did.
     First snapshot and norm; networks with random labels are left out of both, except for their rho.
     """
-    preparation = Preparation(dataset)
+    num_classes = preparation.dataset.num_classes
     norm, snapshot = experiment.norms[0], experiment.select[0]
     natural = [n for n in experiment.networks if n.group in experiment.fit_groups and n.spec.labels == "natural"]
     rows = []
     for k, network in enumerate(natural):
         spec = replace(network.spec, seed=UNTRAINED_SEED + k, pretrained="")
-        module = build(spec.architecture, _shape(preparation, network), dataset.num_classes)
+        examples = preparation.examples(network.spec)
+        module = build(spec.architecture, examples.input_shape, num_classes)
         initialize(module, spec)
         x0 = preparation.reference_image(spec, experiment.output_image)
         scale = normalizer(module, norm, x0)
-        (row,) = rescaled_losses(module, preparation.examples(network.spec), [scale])
+        (row,) = rescaled_losses(module, examples, [scale])
         rows.append({"family": "untrained", "network": network.name} | row)
     first = table[(table.snapshot == snapshot.name) & (table.norm == norm) & table.met_criterion]
     reference = next((n for n in natural if n.name in set(first.network)), None)
     if reference is not None:
-        module = build(reference.spec.architecture, _shape(preparation, reference), dataset.num_classes)
+        examples = preparation.examples(reference.spec)
+        module = build(reference.spec.architecture, examples.input_shape, num_classes)
         module.load_state_dict(states[stored_name(reference.name, snapshot, first=True)])
         scales = list(first[first.group.isin(experiment.fit_groups)].rho)
-        rescaled = rescaled_losses(module, preparation.examples(reference.spec), scales)
+        rescaled = rescaled_losses(module, examples, scales)
         rows += [{"family": "one_rescaled", "network": reference.name} | row for row in rescaled]
     columns = ["experiment", "family", "network", "rho", "norm_train_loss", "norm_test_loss"]
     return pd.DataFrame([{"experiment": experiment.name} | row for row in rows], columns=columns)
-
-
-def _shape(preparation: Preparation, network: Network) -> tuple[int, int, int]:
-    return preparation.examples(network.spec).input_shape
 
 
 def _about(experiment: Experiment, network: Network, train_size: int) -> dict:
