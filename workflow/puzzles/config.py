@@ -94,10 +94,27 @@ def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -
         groups = list(dict.fromkeys(n.group for n in experiment.networks))
         for group in panel.get("groups", []):
             expect_known(f"{key}.groups", group, groups, "group")
+        _check_kind(key, panel)
         if set(panel.get("lines", [])) & {"ols", "unit_slope"}:
             _check_line(key, panel, experiment)
         snapshots = [s.name for s in experiment.select]
         expect_known(f"{key}.snapshot", panel.get("snapshot", snapshots[0]), snapshots, "snapshot")
+
+
+def _check_kind(key: str, panel: dict) -> None:
+    """What each kind of panel can show."""
+    kind, y = panel.get("kind", "scatter"), panel.get("y")
+    if kind == "histogram":
+        if panel["x"] not in ("max_output", "norm_max_output") or y is not None:
+            raise ConfigError(f"config: {key}.x: found {panel['x']}, expected max_output or norm_max_output, and no y")
+        return
+    if y is None:
+        raise ConfigError(f"config: {key}.y: missing; expected a column")
+    if kind == "scatter" and isinstance(y, list):
+        raise ConfigError(f"config: {key}.y: found {len(y)} columns, expected one with kind scatter")
+    for column in ("max_output", "norm_max_output"):
+        if column in (panel["x"], y):
+            raise ConfigError(f"config: {key}: found {column}, expected it with kind histogram only")
 
 
 def _check_line(key: str, panel: dict, experiment: Experiment) -> None:

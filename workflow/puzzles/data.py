@@ -163,6 +163,10 @@ class Preparation:
             )
         return train[index]
 
+    def reference_images(self, spec: NetworkSpec, count: int) -> torch.Tensor:
+        """The first ``count`` images of the whole training set (all, if there are fewer), [n, H, W, C]."""
+        return self._images(spec)[0][:count]
+
     def _images(self, spec: NetworkSpec) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         key = (spec.image_size, spec.input_mean, spec.input_std)
         if key not in self._scaled:

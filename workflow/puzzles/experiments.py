@@ -8,7 +8,7 @@ from puzzles.errors import ConfigError
 from puzzles.specs import Architecture, NetworkSpec, Select, from_dict
 
 PRETRAIN_SEED = 1000  # unless the config says otherwise: pretraining never shares a stream with a fine-tuning
-NORMS = ("l2", "l1", "linf", "spectral", "output")
+NORMS = ("l2", "l2_biases", "l1", "linf", "spectral", "output")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Experiment:
     fit_groups: tuple[str, ...]  # the groups that enter the fitted lines
     shards: int
     output_image: int  # index of x0, the training image of the output norm
+    reference_images: int  # how many other images take its place, to see what depends on it
 
     @property
     def dataset(self) -> str:
@@ -91,6 +92,7 @@ def expand(name: str, raw: dict) -> Experiment:
         tuple(group for group, g in groups.items() if g.get("fit", True)),
         e.get("shards", 1),
         e.get("output_image", 0),
+        e.get("reference_images", 100),
     )
 
 

@@ -1,14 +1,15 @@
-"""Losses, errors, margins and active units. The forward pass is float32; everything from the logits on is float64."""
+"""Losses, errors, margins, active units. The forward pass is float32; everything from the logits on is float64."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import nn
 
 from puzzles.data import Examples
 from puzzles.networks import absorb_batch_norm, has_shortcuts
-from puzzles.norms import rho
+from puzzles.norms import is_bias_light, layer_norms, normalize_layers, rho
 
 CHUNK = 1000  # examples in one forward pass
 QUANTILES = {"min": 0.0, "p01": 0.01, "p10": 0.1, "median": 0.5}
@@ -38,14 +39,17 @@ def margins(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return own[:, 0] - others.max(dim=1).values
 
 
-def output_norm(network: nn.Module, image: torch.Tensor) -> float:
-    """||f(x0)||_2 of the logits for one image [H, W, channels] (App. H: what takes the place of rho in a ResNet)."""
-    return float(torch.linalg.vector_norm(logits(network, image[None])))
+def output_norms(network: nn.Module, images: torch.Tensor) -> list[float]:
+    """||f(x)||_2 of the logits for each image of [N, H, W, C]."""
+    return torch.linalg.vector_norm(logits(network, images), dim=1).tolist()
 
 
 def normalizer(network: nn.Module, norm: str, x0: torch.Tensor) -> float:
-    """What the outputs are divided by: ||f(x0)||_2 for ``output``, else the product of the layers' norms."""
-    return output_norm(network, x0) if norm == "output" else rho(network, norm)
+    """What the outputs are divided by: ||f(x0)||_2 for ``output`` (App. H), else the product of the layers' norms.
+
+    ``x0`` is one image [H, W, channels].
+    """
+    return output_norms(network, x0[None])[0] if norm == "output" else rho(network, norm)
 
 
 def history_row(network: nn.Module, examples: Examples, x0: torch.Tensor) -> dict[str, float]:
@@ -61,25 +65,39 @@ def history_row(network: nn.Module, examples: Examples, x0: torch.Tensor) -> dic
 
 def measurements(
     network: nn.Module, examples: Examples, norms: tuple[str, ...], x0: torch.Tensor
-) -> list[dict[str, float | str]]:
-    """One row for each norm: rho, losses, errors, and the margins of the normalized network.
+) -> tuple[list[dict[str, float | str]], np.ndarray]:
+    """One row for each norm, with everything the tables hold of a network; and its largest outputs.
 
-    Margin columns: the minimum, the 1 % and 10 % quantiles, the median and the mean over examples. The classification
-    errors are those of the normalized outputs too: dividing by rho > 0 changes no order.
+    ``norm_*``: of the normalized network f / rho. ``changed_predictions``: examples, training and test, that it classifies
+    otherwise. ``layers_difference``: how far the network normalized layer by layer is from f / rho, relative to the largest
+    output (Eq. 1; empty where that is no identity). ``layer_norm_<k>``: the factors of rho. ``max_output_mean`` and ``_std``:
+    of the largest output of each training example (Fig. 20). Margins: the minimum, the 1 % and 10 % quantiles, the median
+    and the mean over examples.
+
+    Returns:
+        The rows, and the largest unnormalized output of each training example, [N].
     """
     network = network if has_shortcuts(network) else _absorbed(network, examples)
     with watched_units(network) as active_units:
         train = logits(network, examples.train_x)
     test = logits(network, examples.test_x)
-    common = _losses(train, test, examples) | _errors(train, test, examples) | {"active_units": active_units()}
+    largest = train.max(dim=1).values
+    common = _losses(train, test, examples) | _errors(train, test, examples) | _mean_and_std("max_output", largest)
+    common |= {"active_units": active_units()}
     rows = []
     for norm in norms:
         scale = normalizer(network, norm, x0)
-        row = {"norm": norm, "rho": scale, **common, **_losses(train / scale, test / scale, examples, "norm_")}
+        row = {"norm": norm, "rho": scale, **common}
+        row |= _losses(train / scale, test / scale, examples, "norm_") | _errors(train / scale, test / scale, examples, "norm_")
+        row |= _mean_and_std("norm_max_output", largest / scale)
+        row["changed_predictions"] = sum(int((f.argmax(1) != (f / scale).argmax(1)).sum()) for f in (train, test))
+        row["layers_difference"] = _layers_difference(network, norm, scale, train, examples)
+        if norm != "output":
+            row |= {f"layer_norm_{k}": value for k, value in enumerate(layer_norms(network, norm), start=1)}
         row |= _margin_summary("train", train / scale, examples.train_y)
         row |= _margin_summary("test", test / scale, examples.test_y)
         rows.append(row)
-    return rows
+    return rows, largest.numpy()
 
 
 def rescaled_losses(network: nn.Module, examples: Examples, scales: list[float]) -> list[dict[str, float]]:
@@ -115,11 +133,24 @@ def _losses(train: torch.Tensor, test: torch.Tensor, examples: Examples, prefix:
     }
 
 
-def _errors(train: torch.Tensor, test: torch.Tensor, examples: Examples) -> dict[str, float]:
+def _errors(train: torch.Tensor, test: torch.Tensor, examples: Examples, prefix: str = "") -> dict[str, float]:
     return {
-        "train_error": classification_error(train, examples.train_y),
-        "test_error": classification_error(test, examples.test_y),
+        f"{prefix}train_error": classification_error(train, examples.train_y),
+        f"{prefix}test_error": classification_error(test, examples.test_y),
     }
+
+
+def _mean_and_std(name: str, values: torch.Tensor) -> dict[str, float]:
+    return {f"{name}_mean": float(values.mean()), f"{name}_std": float(values.std(correction=0))}
+
+
+def _layers_difference(network: nn.Module, norm: str, scale: float, train: torch.Tensor, examples: Examples) -> float:
+    """Between the network normalized layer by layer and f / rho, on the first training images; nan where they differ."""
+    if norm == "output" or not is_bias_light(network):
+        return float("nan")
+    expected = train[:CHUNK] / scale
+    layer_by_layer = logits(normalize_layers(network, norm), examples.train_x[:CHUNK])
+    return float((layer_by_layer - expected).abs().max() / expected.abs().max())
 
 
 def _margin_summary(split: str, outputs: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:

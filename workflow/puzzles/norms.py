@@ -15,7 +15,8 @@ def rho(network: nn.Module, norm: str = "l2") -> float:
     """The product over layers of the norm of the layer's weights, in float64; batch norm is absorbed first.
 
     ``l2``: Frobenius; ``l1``: sum of absolute values / 100 for each layer (Fig. 9); ``linf``: largest absolute value;
-    ``spectral``: largest singular value of the kernel reshaped to [out, in k k] (beyond the paper).
+    ``spectral``: largest singular value of the kernel reshaped to [out, in k k] (beyond the paper); ``l2_biases``: Frobenius
+    with every layer's bias as one more column, for networks whose deeper layers have biases.
     Where only the first layer has a bias, it counts as one more column of that layer's weights, so that f / rho is exactly
     the network with every layer divided by its norm. With biases in more layers, only the weights count.
     """
@@ -24,7 +25,7 @@ def rho(network: nn.Module, norm: str = "l2") -> float:
 
 def layer_norms(network: nn.Module, norm: str = "l2") -> list[float]:
     """The norm of each layer, in order; see ``rho``."""
-    return [_norm(matrix, norm) for matrix in _matrices(absorb_batch_norm(network))]
+    return [_norm(matrix, norm) for matrix in _matrices(absorb_batch_norm(network), all_biases=norm == "l2_biases")]
 
 
 def normalize_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
@@ -35,7 +36,7 @@ def normalize_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
     """
     normalized = copy.deepcopy(network)
     layers = [layer for _, layer in weight_layers(normalized)]
-    if not _bias_light(layers):
+    if not is_bias_light(network):
         raise ValueError("layer by layer only networks without biases after the first layer can be normalized")
     for layer, value in zip(layers, layer_norms(network, norm), strict=True):
         with torch.no_grad():
@@ -44,16 +45,19 @@ def normalize_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
     return normalized
 
 
-def _bias_light(layers: list[nn.Module]) -> bool:
-    return all(layer.bias is None for layer in layers[1:])
+def is_bias_light(network: nn.Module) -> bool:
+    """Whether no layer but the first has a bias: then f / rho is the network normalized layer by layer."""
+    return all(layer.bias is None for _, layer in weight_layers(network)[1:])
 
 
-def _matrices(network: nn.Module) -> list[torch.Tensor]:
-    """Each layer's weights as a float64 matrix [out, in k k], the first with its bias as a further column if it counts."""
-    layers = [layer for _, layer in weight_layers(network)]
-    matrices = [layer.weight.detach().double().flatten(1) for layer in layers]
-    if layers[0].bias is not None and _bias_light(layers):
-        matrices[0] = torch.cat([matrices[0], layers[0].bias.detach().double()[:, None]], dim=1)
+def _matrices(network: nn.Module, all_biases: bool) -> list[torch.Tensor]:
+    """Each layer's weights as a float64 matrix [out, in k k], with its bias as a further column where that counts."""
+    matrices = []
+    for k, (_, layer) in enumerate(weight_layers(network)):
+        matrix = layer.weight.detach().double().flatten(1)
+        if layer.bias is not None and (all_biases or (k == 0 and is_bias_light(network))):
+            matrix = torch.cat([matrix, layer.bias.detach().double()[:, None]], dim=1)
+        matrices.append(matrix)
     return matrices
 
 
@@ -62,6 +66,6 @@ def _norm(matrix: torch.Tensor, norm: str) -> float:
         return math.nan  # a network that diverged
     if norm == "spectral":
         return float(torch.linalg.matrix_norm(matrix, 2))
-    order = {"l2": 2, "l1": 1, "linf": math.inf}[norm]
+    order = {"l2": 2, "l2_biases": 2, "l1": 1, "linf": math.inf}[norm]
     value = float(torch.linalg.vector_norm(matrix, order))
     return value / L1_DIVISOR if norm == "l1" else value

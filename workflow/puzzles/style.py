@@ -44,9 +44,25 @@ LABELS = {
     "test_error": "test error",
     "norm_train_loss": r"normalized training loss $\hat L(\tilde f)$",
     "norm_test_loss": r"normalized test loss $L(\tilde f)$",
+    "norm_train_error": r"training error of $\tilde f$",
+    "norm_test_error": r"test error of $\tilde f$",
+    "error_gap": "generalization gap (test - training)",
+    "loss_gap": "generalization gap $L(f) - \\hat L(f)$",
+    "norm_loss_gap": r"gap $L(\tilde f) - \hat L(\tilde f)$",
+    "max_output": "largest output of $f$",
+    "norm_max_output": r"largest output of $\tilde f$",
+    "inverse_margin_min": "1 / smallest normalized margin",
+    "inverse_margin_p01": "1 / normalized margin (1 % quantile)",
+    "inverse_margin_p10": "1 / normalized margin (10 % quantile)",
     "active_units": "active units (share, smallest layer)",
     "num_parameters": "number of parameters",
     "train_size": "training examples $N$",
+}
+YELLOW = "#F0C000"  # the paper draws the gap in yellow
+SERIES = {  # how a column looks where several share a panel
+    **{f"{prefix}train_{what}": {"color": BLUE, "linestyle": "-"} for prefix in ("", "norm_") for what in ("error", "loss")},
+    **{f"{prefix}test_{what}": {"color": RED, "linestyle": "--"} for prefix in ("", "norm_") for what in ("error", "loss")},
+    **{f"{prefix}_gap": {"color": YELLOW, "linestyle": "-."} for prefix in ("error", "loss", "norm_loss")},
 }
 AXES = {
     "init_std": "standard deviation of the initial weights",
@@ -60,6 +76,19 @@ AXES = {
 def axis_label(axis: str) -> str:
     """The words for a swept setting."""
     return AXES.get(axis, axis.replace("_", " "))
+
+
+def label(column: str) -> str:
+    """The words for a column of the tables."""
+    if column.startswith("margin_"):
+        _, split, statistic = column.split("_")
+        return f"normalized {split} margin ({statistic})"
+    return LABELS[column]
+
+
+def series_look(column: str) -> dict:
+    """Colour and dashes of a column that shares a panel with others."""
+    return SERIES.get(column, {"color": GREEN, "linestyle": "-"})
 
 
 def r_squared(value: float) -> str:

@@ -1,94 +1,121 @@
-"""The measurements of an experiment: one row for each network, snapshot and norm."""
+"""The tables of an experiment: what is measured of its networks, and of families to hold against them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from torch import nn
 
 from puzzles.cache import State
 from puzzles.csvs import read_csv
-from puzzles.data import Dataset, Preparation
+from puzzles.data import Dataset, Examples, Preparation
 from puzzles.experiments import Experiment, Network
-from puzzles.measure import measurements, normalizer, rescaled_losses
+from puzzles.measure import measurements, normalizer, output_norms, rescaled_losses
 from puzzles.networks import build, initialize, num_parameters
 from puzzles.training import read_networks, stored_name
 
 UNTRAINED_SEED = 10_000  # far from any seed of a configuration
+BINS = 50  # of a histogram
 
 
-def measure_experiment(
-    experiment: Experiment, dataset: Dataset, trained: str | Path, history: str | Path
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+@dataclass(frozen=True)
+class Tables:
+    """What is measured of an experiment."""
+
+    measurements: pd.DataFrame  # one row for each network, snapshot and norm
+    families: pd.DataFrame  # see ``families``
+    histograms: pd.DataFrame  # the largest output of each training example, in bins (Fig. 20): first snapshot and norm
+
+
+def measure_experiment(experiment: Experiment, dataset: Dataset, trained: str | Path, history: str | Path) -> Tables:
     """Measure every network of an experiment.
 
     Args:
         trained: the file of ``training.write_networks``.
         history: the table of ``training.write_history``, from which the epoch of each snapshot follows.
-
-    Returns:
-        The measurements, one row for each network, snapshot and norm; and the null families of ``null_families``.
     """
     specs, states = read_networks(trained)
     epochs = {name: rows.to_dict("records") for name, rows in read_csv(history).groupby("network")}
     preparation = Preparation(dataset)
     parents = {n.spec.hash: n.name for n in experiment.pretrainings}
-    rows = []
+    rows, histograms = [], []
     for network in experiment.networks:
         examples = preparation.examples(network.spec)
         module = build(network.spec.architecture, examples.input_shape, dataset.num_classes)
         x0 = preparation.reference_image(network.spec, experiment.output_image)
-        about = _about(experiment, network, len(examples.train_y)) | {"num_parameters": num_parameters(module)}
-        about["pretrained_from"] = parents.get(network.spec.pretrained, "")
+        about = _about(experiment, network) | {"dataset": dataset.name, "num_classes": dataset.num_classes}
+        about |= {"train_size": len(examples.train_y), "test_size": len(examples.test_y)}
+        about |= {"num_parameters": num_parameters(module), "pretrained_from": parents.get(network.spec.pretrained, "")}
         for k, select in enumerate(experiment.select):
             key = stored_name(network.name, select, first=k == 0)
             if specs[key] != network.spec:
                 raise ValueError(f"{trained}: {key} has another spec than the configuration")
             module.load_state_dict(states[key])
-            for row in measurements(module, examples, experiment.norms, x0):
+            measured, largest = measurements(module, examples, experiment.norms, x0)
+            for row in measured:
                 kept = {"snapshot": select.name, "epoch": select.pick(epochs[network.name])["epoch"]}
                 kept["met_criterion"] = select.met(row["train_loss"], row["train_error"])
                 rows.append(about | kept | row)
+            if k == 0:
+                histograms.append(_histogram(experiment, network, largest / measured[0]["rho"]))
     table = pd.DataFrame(rows)
-    return table, null_families(experiment, preparation, table, states)
+    return Tables(table, families(experiment, preparation, table, states), pd.concat(histograms, ignore_index=True))
 
 
-def null_families(
+def families(
     experiment: Experiment, preparation: Preparation, table: pd.DataFrame, states: dict[str, State]
 ) -> pd.DataFrame:
-    """Two families of networks whose line of test on training loss cannot be about generalization.
+    """Families of networks to hold against the line of test on training loss: first snapshot and norm, natural labels.
 
-    ``untrained``: each network of the experiment as initialized (natural labels), from a seed of its own: with one seed for
-    all, networks that differ in the scale of the weights only would coincide once normalized.
-    ``one_rescaled``: the first network that met its criterion, divided by the rho of each network that did.
-    First snapshot and norm; networks with random labels are left out of both, except for their rho.
+    ``untrained``: each network of the experiment as initialized, from a seed of its own: with one seed for all, networks
+    that differ in the scale of the weights only would coincide once normalized. ``one_rescaled``: the first network that met
+    its criterion, divided by the rho of each network that did. Neither line can be about generalization.
+    ``image_<k>``, where outputs are divided by the norm of one of them: every network, divided by that of training image k.
     """
-    num_classes = preparation.dataset.num_classes
     norm, snapshot = experiment.norms[0], experiment.select[0]
     natural = [n for n in experiment.networks if n.group in experiment.fit_groups and n.spec.labels == "natural"]
-    rows = []
-    for k, network in enumerate(natural):
-        spec = replace(network.spec, seed=UNTRAINED_SEED + k, pretrained="")
-        examples = preparation.examples(network.spec)
-        module = build(spec.architecture, examples.input_shape, num_classes)
-        initialize(module, spec)
-        x0 = preparation.reference_image(spec, experiment.output_image)
-        scale = normalizer(module, norm, x0)
-        (row,) = rescaled_losses(module, examples, [scale])
-        rows.append({"family": "untrained", "network": network.name} | row)
     first = table[(table.snapshot == snapshot.name) & (table.norm == norm) & table.met_criterion]
-    reference = next((n for n in natural if n.name in set(first.network)), None)
-    if reference is not None:
-        examples = preparation.examples(reference.spec)
-        module = build(reference.spec.architecture, examples.input_shape, num_classes)
-        module.load_state_dict(states[stored_name(reference.name, snapshot, first=True)])
+    met = [n for n in natural if n.name in set(first.network)]
+
+    def trained(network: Network) -> tuple[nn.Module, Examples]:
+        examples = preparation.examples(network.spec)
+        module = build(network.spec.architecture, examples.input_shape, preparation.dataset.num_classes)
+        module.load_state_dict(states[stored_name(network.name, snapshot, first=True)])
+        return module, examples
+
+    rows = [_untrained(k, network, experiment, preparation) for k, network in enumerate(natural)]
+    if met:
         scales = list(first[first.group.isin(experiment.fit_groups)].rho)
-        rescaled = rescaled_losses(module, examples, scales)
-        rows += [{"family": "one_rescaled", "network": reference.name} | row for row in rescaled]
+        rescaled = rescaled_losses(*trained(met[0]), scales)
+        rows += [{"family": "one_rescaled", "network": met[0].name} | row for row in rescaled]
+    for network in met if norm == "output" else []:
+        module, examples = trained(network)
+        images = preparation.reference_images(network.spec, experiment.reference_images)
+        rescaled = rescaled_losses(module, examples, output_norms(module, images))
+        rows += [{"family": f"image_{k}", "network": network.name} | row for k, row in enumerate(rescaled)]
     columns = ["experiment", "family", "network", "rho", "norm_train_loss", "norm_test_loss"]
     return pd.DataFrame([{"experiment": experiment.name} | row for row in rows], columns=columns)
 
 
-def _about(experiment: Experiment, network: Network, train_size: int) -> dict:
+def _untrained(k: int, network: Network, experiment: Experiment, preparation: Preparation) -> dict:
+    spec = replace(network.spec, seed=UNTRAINED_SEED + k, pretrained="")
+    examples = preparation.examples(network.spec)
+    module = build(spec.architecture, examples.input_shape, preparation.dataset.num_classes)
+    initialize(module, spec)
+    scale = normalizer(module, experiment.norms[0], preparation.reference_image(spec, experiment.output_image))
+    (row,) = rescaled_losses(module, examples, [scale])
+    return {"family": "untrained", "network": network.name} | row
+
+
+def _histogram(experiment: Experiment, network: Network, largest: np.ndarray) -> pd.DataFrame:
+    finite = largest[np.isfinite(largest)]
+    counts, edges = np.histogram(finite, bins=BINS)
+    about = {"experiment": experiment.name, "network": network.name, "group": network.group}
+    return pd.DataFrame({**about, "low": edges[:-1], "high": edges[1:], "examples": counts})
+
+
+def _about(experiment: Experiment, network: Network) -> dict:
     return {
         "experiment": experiment.name,
         "network": network.name,
@@ -97,5 +124,4 @@ def _about(experiment: Experiment, network: Network, train_size: int) -> dict:
         "value": network.value,
         "seed": network.spec.seed,
         "random_labels": network.spec.labels == "random",
-        "train_size": train_size,
     }

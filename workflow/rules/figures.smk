@@ -2,6 +2,7 @@ rule figure:
     input:
         measurements=figure_tables("measurements"),
         fits=figure_tables("tables", "fits"),
+        histograms=figure_tables("histograms"),
     output:
         png=out("figures", "{figure}.png"),
         pdf=out("figures", "{figure}.pdf"),
@@ -13,7 +14,7 @@ rule figure:
         "../../envs/environment.yml"
     params:
         figure=lambda w: digest(plan.figures[w.figure]),
-        code=code_digest("plots", "style"),
+        code=code_digest("plots", "panels", "columns", "style"),
     message:
         "drawing {wildcards.figure}"
     script:

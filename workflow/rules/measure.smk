@@ -5,7 +5,8 @@ rule measure:
         history=rules.train.output.history,
     output:
         measurements=out("measurements", "{experiment}.csv"),
-        nulls=out("nulls", "{experiment}.csv"),
+        families=out("families", "{experiment}.csv"),
+        histograms=out("histograms", "{experiment}.csv"),
     log:
         logs("measure", "{experiment}.log"),
     benchmark:
@@ -28,9 +29,10 @@ rule measure:
 rule fits:
     input:
         measurements=rules.measure.output.measurements,
-        nulls=rules.measure.output.nulls,
+        families=rules.measure.output.families,
     output:
         fits=out("tables", "fits", "{experiment}.csv"),
+        ranks=out("tables", "ranks", "{experiment}.csv"),
     log:
         logs("fits", "{experiment}.log"),
     benchmark:
@@ -39,7 +41,7 @@ rule fits:
         "../../envs/environment.yml"
     params:
         groups=lambda w: plan.experiments[w.experiment].fit_groups,
-        code=code_digest("fits"),
+        code=code_digest("fits", "intervals", "columns"),
     message:
         "fitting lines to {wildcards.experiment}"
     script:
@@ -48,11 +50,13 @@ rule fits:
 
 rule aggregate:
     input:
-        measurements=expand(rules.measure.output.measurements, experiment=plan.experiments),
+        networks=expand(rules.measure.output.measurements, experiment=plan.experiments),
         fits=expand(rules.fits.output.fits, experiment=plan.experiments),
+        ranks=expand(rules.fits.output.ranks, experiment=plan.experiments),
     output:
         networks=out("tables", "networks.csv"),
         fits=out("tables", "fits.csv"),
+        ranks=out("tables", "ranks.csv"),
     log:
         logs("aggregate.log"),
     benchmark:
@@ -63,3 +67,26 @@ rule aggregate:
         "collecting the tables"
     script:
         "../scripts/aggregate.py"
+
+
+rule scorecard:
+    input:
+        networks=rules.aggregate.output.networks,
+        fits=rules.aggregate.output.fits,
+        history=expand(rules.train.output.history, experiment=plan.experiments),
+    output:
+        scorecard=out("tables", "scorecard.csv"),
+    log:
+        logs("scorecard.log"),
+    benchmark:
+        benchmarks("scorecard.tsv")
+    conda:
+        "../../envs/environment.yml"
+    params:
+        experiments=digest(plan.raw["architectures"], plan.experiments),
+        claims=digest((here / "claims.yaml").read_text()),
+        code=code_digest("claims", "evidence", "intervals", "columns"),
+    message:
+        "judging the paper's claims"
+    script:
+        "../scripts/scorecard.py"

@@ -1,13 +1,10 @@
 """Draw one figure."""
 
-import pandas as pd
-
-from puzzles.csvs import read_csv
-from puzzles.plots import draw
+from puzzles.csvs import read_all
+from puzzles.plots import Drawn, draw
 from puzzles.runner import job
 
 with job(snakemake) as config:
-    name = snakemake.wildcards.figure
-    measurements = pd.concat([read_csv(path) for path in snakemake.input.measurements])
-    fits = pd.concat([read_csv(path) for path in snakemake.input.fits])
-    draw(config.figures[name], config.experiments, measurements, fits, snakemake.output.png, snakemake.output.pdf)
+    tables = Drawn(*(read_all(snakemake.input[name]) for name in ("measurements", "fits", "histograms")))
+    figure = config.figures[snakemake.wildcards.figure]
+    draw(figure, config.experiments, tables, snakemake.output.png, snakemake.output.pdf)

@@ -1,9 +1,11 @@
-"""Fit the lines of one experiment."""
+"""Fit the lines of one experiment, and rank what might predict its test errors."""
 
 from puzzles.csvs import read_csv, write_csv
-from puzzles.fits import fit_experiment
+from puzzles.fits import fit_experiment, rank_experiment
 from puzzles.runner import job
 
 with job(snakemake):
-    measurements, nulls = read_csv(snakemake.input.measurements), read_csv(snakemake.input.nulls)
-    write_csv(fit_experiment(measurements, nulls, tuple(snakemake.params.groups)), snakemake.output.fits)
+    measurements, families = read_csv(snakemake.input.measurements), read_csv(snakemake.input.families)
+    groups = tuple(snakemake.params.groups)
+    write_csv(fit_experiment(measurements, families, groups), snakemake.output.fits)
+    write_csv(rank_experiment(measurements, groups), snakemake.output.ranks)

@@ -6,11 +6,11 @@ from puzzles.runner import job
 from puzzles.tables import measure_experiment
 
 with job(snakemake) as config:
-    measurements, nulls = measure_experiment(
+    tables = measure_experiment(
         config.experiments[snakemake.wildcards.experiment],
         load(snakemake.input.data),
         snakemake.input.networks,
         snakemake.input.history,
     )
-    write_csv(measurements, snakemake.output.measurements)
-    write_csv(nulls, snakemake.output.nulls)
+    for name, path in snakemake.output.items():
+        write_csv(getattr(tables, name), path)

@@ -1,0 +1,43 @@
+"""Columns that follow from the measurements, for figures and claims."""
+
+import numpy as np
+import pandas as pd
+
+MARGINS = ("min", "p01", "p10")
+
+
+def derived(table: pd.DataFrame) -> pd.DataFrame:
+    """The measurements with columns that follow from others.
+
+    ``*_gap``: test minus training (Figs 1, 19). ``inverse_margin_*``: 1 / margin of the normalized network on the training
+    set (App. J), empty where it is not positive. ``chance_loss`` is ln C, ``chance_error`` 1 - 1/C.
+    ``from_chance``: how far the normalized losses are from ln C at most. ``error_beyond_chance``: how much further the test
+    error is from chance than max(0.01, 3 standard errors). ``gap_per_depth``: the normalized gap over the distance of the
+    training loss from ln C (Fig. 19). ``scale_mismatch``: how far the largest outputs before and after normalization are
+    from being related by rho (Fig. 20). ``rho_per_l2``: rho over that of the Frobenius norm.
+    """
+    columns = {
+        "error_gap": table.test_error - table.train_error,
+        "loss_gap": table.test_loss - table.train_loss,
+        "norm_loss_gap": table.norm_test_loss - table.norm_train_loss,
+        "chance_loss": np.log(table.num_classes),
+        "chance_error": 1 - 1 / table.num_classes,
+    }
+    columns["abs_norm_loss_gap"] = columns["norm_loss_gap"].abs()
+    losses = table[["norm_train_loss", "norm_test_loss"]]
+    columns["from_chance"] = losses.sub(columns["chance_loss"], axis=0).abs().max(axis=1)
+    p = columns["chance_error"]
+    allowed = np.maximum(0.01, 3 * np.sqrt(p * (1 - p) / table.test_size))
+    columns["error_beyond_chance"] = (table.test_error - p).abs() - allowed
+    columns["gap_per_depth"] = columns["abs_norm_loss_gap"] / (columns["chance_loss"] - table.norm_train_loss)
+    columns["overparametrized"] = table.num_parameters > table.train_size
+    columns["max_output_spread"] = table.max_output_std / table.max_output_mean
+    ratios = (table[f"max_output_{s}"] / table[f"norm_max_output_{s}"] / table.rho - 1 for s in ("mean", "std"))
+    columns["scale_mismatch"] = np.maximum(*(ratio.abs() for ratio in ratios))
+    keys = ["experiment", "snapshot", "network"]
+    frobenius = table[table.norm == "l2"].set_index(keys).rho
+    columns["rho_per_l2"] = table.rho / frobenius.reindex(pd.MultiIndex.from_frame(table[keys])).to_numpy()
+    for name in MARGINS:
+        margin = table[f"margin_train_{name}"]
+        columns[f"inverse_margin_{name}"] = 1 / margin.where(margin > 0)
+    return table.assign(**columns)
