@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from puzzles.evidence import STATISTICS, Evidence, Found
+from puzzles.evidence import Evidence, Found
+from puzzles.statistics_of_claims import STATISTICS
 
 CLAIMS = Path(__file__).parent.parent / "claims.yaml"
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run at this scale"
@@ -37,7 +38,9 @@ def judge(claim: dict, evidence: Evidence) -> dict:
     if absent:
         return row | {"verdict": NOT_RUN, "why": f"{', '.join(absent)} is not part of this run"}
     unmet = _unmet(claim.get("needs", {}), evidence, experiments)
-    results = [(test, STATISTICS[test["of"]](evidence, test, test.get("experiments", experiments))) for test in claim["tests"]]
+    results = [
+        (test, STATISTICS[test["of"]](evidence, test, test.get("experiments", experiments))) for test in claim["tests"]
+    ]
     first = results[0][1]
     row |= {"ours": first.value, "low": first.low, "high": first.high, "interval": first.kind}
     why = "; ".join(_sentence(test, found) for test, found in results)
@@ -87,9 +90,11 @@ def _sentence(test: dict, found: Found) -> str:
     if np.isnan(found.value):
         return f"{name}: {found.because}"
     low, high = _bounds(test)
+    ends = f" ({found.low:.4g} to {found.high:.4g})" if np.isfinite(found.low) else ""
+    because = f" [{found.because}]" if found.because else ""
+    if not np.isfinite([low, high]).any():
+        return f"{name} {found.value:.6g}{ends}{because}"
     asked = f"{low:g} to {high:g}" if np.isfinite([low, high]).all() else f"≥ {low:g}" if np.isfinite(low) else f"≤ {high:g}"
     asked = f"{low:g}" if low == high else asked
     asked += {"interval": ", all of the interval", "touches": ", some of the interval"}.get(test.get("judge", "value"), "")
-    ends = f" ({found.low:.4g} to {found.high:.4g})" if np.isfinite(found.low) else ""
-    because = f" [{found.because}]" if found.because else ""
     return f"{name} {found.value:.6g}{ends}{because}, asked {asked}: {'yes' if holds(test, found) else 'no'}"

@@ -14,7 +14,7 @@ def derived(table: pd.DataFrame) -> pd.DataFrame:
     ``from_chance``: how far the normalized losses are from ln C at most. ``error_beyond_chance``: how much further the test
     error is from chance than max(0.01, 3 standard errors). ``gap_per_depth``: the normalized gap over the distance of the
     training loss from ln C (Fig. 19). ``scale_mismatch``: how far the largest outputs before and after normalization are
-    from being related by rho (Fig. 20). ``rho_per_l2``: rho over that of the Frobenius norm.
+    from being related by rho (Fig. 20).
     """
     columns = {
         "error_gap": table.test_error - table.train_error,
@@ -34,9 +34,6 @@ def derived(table: pd.DataFrame) -> pd.DataFrame:
     columns["max_output_spread"] = table.max_output_std / table.max_output_mean
     ratios = (table[f"max_output_{s}"] / table[f"norm_max_output_{s}"] / table.rho - 1 for s in ("mean", "std"))
     columns["scale_mismatch"] = np.maximum(*(ratio.abs() for ratio in ratios))
-    keys = ["experiment", "snapshot", "network"]
-    frobenius = table[table.norm == "l2"].set_index(keys).rho
-    columns["rho_per_l2"] = table.rho / frobenius.reindex(pd.MultiIndex.from_frame(table[keys])).to_numpy()
     for name in MARGINS:
         margin = table[f"margin_train_{name}"]
         columns[f"inverse_margin_{name}"] = 1 / margin.where(margin > 0)

@@ -20,6 +20,8 @@ def clusters(table: pd.DataFrame) -> np.ndarray:
 def bootstrap(statistic: Callable[[np.ndarray], float], groups: np.ndarray) -> tuple[float, float]:
     """The 95 % percentile interval of a statistic of rows, by drawing whole clusters with replacement.
 
+    Draws of fewer than three different clusters are left out: every line fits two points.
+
     Args:
         statistic: of the indices of the rows drawn; nan where it is not defined.
         groups: the cluster of each row.
@@ -30,11 +32,15 @@ def bootstrap(statistic: Callable[[np.ndarray], float], groups: np.ndarray) -> t
     members = [np.flatnonzero(groups == group) for group in pd.unique(groups)]
     if len(members) < 3:
         return np.nan, np.nan
+
+    def of_drawn(k: np.ndarray) -> float:
+        return statistic(np.concatenate([members[int(i)] for i in k])) if len(set(k)) > 2 else np.nan
+
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a draw of one cluster only has no slope: left out below
+        warnings.simplefilter("ignore")  # of the draws that are nan: they are left out below
         drawn = stats.bootstrap(
             (np.arange(len(members)),),
-            lambda k: statistic(np.concatenate([members[int(i)] for i in k])),
+            of_drawn,
             n_resamples=RESAMPLES,
             vectorized=False,
             method="percentile",

@@ -70,9 +70,8 @@ def measurements(
 
     ``norm_*``: of the normalized network f / rho. ``changed_predictions``: examples, training and test, that it classifies
     otherwise. ``layers_difference``: how far the network normalized layer by layer is from f / rho, relative to the largest
-    output (Eq. 1; empty where that is no identity). ``layer_norm_<k>``: the factors of rho. ``max_output_mean`` and ``_std``:
-    of the largest output of each training example (Fig. 20). Margins: the minimum, the 1 % and 10 % quantiles, the median
-    and the mean over examples.
+    output (Eq. 1; empty where that is no identity). ``layer_norm_<k>``: the factors of rho. ``max_output_*``: of the largest
+    output of each training example (Fig. 20). Margins: the minimum, the 1 % and 10 % quantiles, the median and the mean.
 
     Returns:
         The rows, and the largest unnormalized output of each training example, [N].
@@ -88,7 +87,9 @@ def measurements(
     for norm in norms:
         scale = normalizer(network, norm, x0)
         row = {"norm": norm, "rho": scale, **common}
-        row |= _losses(train / scale, test / scale, examples, "norm_") | _errors(train / scale, test / scale, examples, "norm_")
+        row |= _losses(train / scale, test / scale, examples, "norm_") | _errors(
+            train / scale, test / scale, examples, "norm_"
+        )
         row |= _mean_and_std("norm_max_output", largest / scale)
         row["changed_predictions"] = sum(int((f.argmax(1) != (f / scale).argmax(1)).sum()) for f in (train, test))
         row["layers_difference"] = _layers_difference(network, norm, scale, train, examples)

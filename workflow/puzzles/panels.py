@@ -19,14 +19,13 @@ Colours = Callable[[pd.Series], np.ndarray]  # of the swept values
 def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None) -> None:
     """A point for each network, coloured by the swept value, and the lines asked for."""
     colours = _colours(experiment)
-    markers = dict(zip(dict.fromkeys(n.group for n in experiment.networks), cycle("os^Dv"), strict=False))
+    markers = dict(zip(experiment.fit_groups, cycle("os^Dv"), strict=False))
     for group in table.group.unique():
         rows = table[(table.group == group) & table.met_criterion]
-        look = {"marker": markers[group], "s": 34, "edgecolor": "white"}
+        look = {"marker": markers.get(group, "P"), "s": 34, "edgecolor": "white"}
         if rows.random_labels.any():
             look = {"marker": "*", "s": 150, "edgecolor": style.RED}
-        label = "networks" if len(markers) == 1 else group.replace("_", " ")
-        _points(ax, panel, rows, colours, label, look)
+        _points(ax, panel, rows, colours, style.group_label(group), look)
     missed = table[~table.met_criterion]
     _points(ax, panel, missed, colours, "missed the criterion", {"marker": "X", "s": 44, "edgecolor": style.GREY})
     _finish(ax, panel, experiment, table, fit)
@@ -60,7 +59,8 @@ def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: di
     by_x = table.groupby(x)
     middle, low, high = (getattr(by_x[column], f)() for f in ("mean", "min", "max"))
     bars = np.clip([middle - low, high - middle], 0, None)
-    ax.errorbar(middle.index, middle, bars, label=style.label(column), capsize=2, elinewidth=0.8, marker="", **look)
+    order = 1.5 if column.endswith("gap") else 2  # a gap can lie on the test error: behind it, and wider
+    ax.errorbar(middle.index, middle, bars, label=style.label(column), capsize=2, elinewidth=0.8, zorder=order, **look)
     for met, fill in ((True, {}), (False, {"markerfacecolor": "white"})):
         chosen = middle[by_x.met_criterion.all() == met]
         ax.plot(chosen.index, chosen, "o", color=look["color"], markersize=4.5, linestyle="", zorder=3, **fill)
@@ -74,7 +74,9 @@ def histogram(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataF
         factor = 1.0 if panel["x"].startswith("norm_") else row.rho
         edges = np.append(bins.low, bins.high.iloc[-1]) * factor
         colour = colours(pd.Series([row.value]))[0] if len(table) > 1 else style.BLUE
-        ax.stairs(bins.examples, edges, fill=len(table) == 1, color=colour, label=f"{row.axis.replace('_', ' ')} {row.value:g}")
+        ax.stairs(
+            bins.examples, edges, fill=len(table) == 1, color=colour, label=f"{row.axis.replace('_', ' ')} {row.value:g}"
+        )
         if len(table) == 1:
             mean, spread = getattr(row, f"{panel['x']}_mean"), getattr(row, f"{panel['x']}_std")
             text = f"mean {mean:.4g}\nstandard deviation {spread:.4g}\n" + rf"$\rho$ = {row.rho:.4g}"
@@ -153,16 +155,26 @@ def _lines(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None
     ax.set_xlim(limits)
     if "psi_inverse" not in kinds:
         ax.set_ylim(y_limits)
-    if "chance" in kinds:
-        errors = any("error" in column for column in np.atleast_1d(panel["y"]))
-        level = table.chance_error if errors else table.chance_loss
-        ax.axhline(level.iloc[0], label="chance" if errors else r"$\ln C$", color=style.GREY, linestyle=":", zorder=1)
-    if "threshold" in kinds:
-        against = "train_size" if panel["x"] == "num_parameters" else "num_parameters"
-        ax.axvline(table[against].iloc[0], label="as many parameters as examples", color=style.GREY, linestyle="-.", zorder=1)
+    for draw_line, (low, high), value, label in _levels(ax, panel, table):
+        if low <= value <= high:
+            draw_line(value, label=label, color=style.GREY, linestyle=(0, (1, 2)), zorder=1)
     if has_line and "ols" in kinds:
         text = f"slope {fit.slope:.3f}, $R^2$ = {style.r_squared(fit.r2)}, n = {fit.n:.0f}"
-        ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", fontsize=9)
+        box = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5}
+        ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", fontsize=9, bbox=box, zorder=4)
+
+
+def _levels(ax: plt.Axes, panel: dict, table: pd.DataFrame) -> list[tuple[Callable, tuple[float, float], float, str]]:
+    """The horizontal and vertical lines asked for: how to draw each, within which limits, where, and its label."""
+    levels = []
+    if "chance" in panel.get("lines", []):
+        errors = any("error" in column for column in np.atleast_1d(panel["y"]))
+        level = (table.chance_error if errors else table.chance_loss).iloc[0]
+        levels.append((ax.axhline, ax.get_ylim(), level, "chance" if errors else r"$\ln C$"))
+    if "threshold" in panel.get("lines", []):
+        against = "train_size" if panel["x"] == "num_parameters" else "num_parameters"
+        levels.append((ax.axvline, ax.get_xlim(), table[against].iloc[0], "as many parameters as examples"))
+    return levels
 
 
 def _curves(panel: dict, table: pd.DataFrame, fit: pd.Series | None, x: np.ndarray) -> dict[str, tuple[np.ndarray, dict]]:

@@ -64,7 +64,7 @@ def draw_panel(ax: plt.Axes, panel: dict, experiment: Experiment, tables: Drawn)
 
 
 def points(panel: dict, experiment: Experiment, measurements: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the measurements that a panel shows: one for each network, of the groups that are fitted or those named."""
+    """The rows of the measurements that a panel shows: one for each network of the groups fitted, or of those named."""
     snapshot = panel.get("snapshot", experiment.select[0].name)
     norm = panel.get("norm", experiment.norms[0])
     table = measurements[measurements.experiment == experiment.name]

@@ -62,7 +62,7 @@ YELLOW = "#F0C000"  # the paper draws the gap in yellow
 SERIES = {  # how a column looks where several share a panel
     **{f"{prefix}train_{what}": {"color": BLUE, "linestyle": "-"} for prefix in ("", "norm_") for what in ("error", "loss")},
     **{f"{prefix}test_{what}": {"color": RED, "linestyle": "--"} for prefix in ("", "norm_") for what in ("error", "loss")},
-    **{f"{prefix}_gap": {"color": YELLOW, "linestyle": "-."} for prefix in ("error", "loss", "norm_loss")},
+    **{f"{prefix}_gap": {"color": YELLOW, "linestyle": "-", "linewidth": 3.5} for prefix in ("error", "loss", "norm_loss")},
 }
 AXES = {
     "init_std": "standard deviation of the initial weights",
@@ -76,6 +76,11 @@ AXES = {
 def axis_label(axis: str) -> str:
     """The words for a swept setting."""
     return AXES.get(axis, axis.replace("_", " "))
+
+
+def group_label(group: str) -> str:
+    """The words for a group of networks."""
+    return {"natural": "natural labels"}.get(group, group.replace("_", " "))
 
 
 def label(column: str) -> str:

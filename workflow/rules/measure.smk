@@ -85,7 +85,7 @@ rule scorecard:
     params:
         experiments=digest(plan.raw["architectures"], plan.experiments),
         claims=digest((here / "claims.yaml").read_text()),
-        code=code_digest("claims", "evidence", "intervals", "columns"),
+        code=code_digest("claims", "evidence", "statistics_of_claims", "intervals", "columns"),
     message:
         "judging the paper's claims"
     script:
