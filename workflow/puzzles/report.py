@@ -1,55 +1,72 @@
 """The report: one self-contained HTML page."""
 
 import base64
-import platform
-import subprocess
-from datetime import UTC, datetime
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import numpy as np
 import pandas as pd
-import torch
+import yaml
 
+from puzzles.choices import changes, our_choices
+from puzzles.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED
 from puzzles.config import Config
 from puzzles.style import r_squared
 
-TEMPLATE = Path(__file__).parent.parent / "report" / "report.html.j2"
+FOLDER = Path(__file__).parent.parent / "report"
+VERDICTS = (REPRODUCED, NOT_REPRODUCED, NOT_RUN)
 
 
-def render(
-    config: Config, networks: pd.DataFrame, fits: pd.DataFrame, pictures: dict[str, Path], provenance: list[dict]
-) -> str:
+@dataclass(frozen=True)
+class Results:
+    """The tables that the report shows."""
+
+    networks: pd.DataFrame
+    fits: pd.DataFrame
+    ranks: pd.DataFrame
+    scorecard: pd.DataFrame
+
+
+def render(config: Config, results: Results, pictures: dict[str, Path], provenance: dict, tables: str = "") -> str:
     """The page as text.
 
     Args:
-        networks: all measurements (``tables/networks.csv``).
-        fits: all lines (``tables/fits.csv``).
         pictures: the PNG of each figure by its name; they are embedded.
-        provenance: where each data set came from.
+        provenance: see ``provenance.collect``.
+        tables: where the CSV files are, seen from the page: empty, or a folder with a slash at its end.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"number": _number, "r2": r_squared, "figure_name": _figure_name}
-    template = environment.from_string(TEMPLATE.read_text())
+    environment.filters |= {"number": _number, "r2": r_squared, "figure_name": _figure_name, "minutes": _minutes}
+    template = environment.from_string((FOLDER / "report.html.j2").read_text())
+    fits, card = results.fits, results.scorecard.fillna({"paper": "", "interval": "", "experiments": ""})
     return template.render(
         run=config.run,
-        experiments=_experiments(config, networks),
-        figures=[{"name": n, **config.figures[n], "png": _embed(pictures[n])} for n in sorted(config.figures)],
+        tables=tables,
+        experiments=_experiments(config, results.networks, provenance["seconds"]),
+        figures=[{"name": n, **config.figures[n], "png": _embed(pictures[n])} for n in _in_order(config.figures)],
+        scorecard=[row | {"figures": _figures_of(row["figure"])} for row in card.to_dict("records")],
+        verdicts={verdict: int((card.verdict == verdict).sum()) for verdict in VERDICTS},
         comparison=_comparison(config, fits),
-        fits=fits[fits.n >= 3].to_dict("records"),
-        missed=_missed(networks),
+        ranks=_ranks(results.ranks),
+        fits=fits[(fits.n >= 3) & ~fits.networks.str.startswith("image_")].to_dict("records"),
+        missed=_missed(results.networks),
         provenance=provenance,
-        made=_made(),
+        choices=our_choices(config.raw),
+        changes=changes(config.raw),
+        errata=yaml.safe_load((FOLDER / "errata.yaml").read_text()),
     )
 
 
-def _experiments(config: Config, networks: pd.DataFrame) -> list[dict]:
+def _experiments(config: Config, networks: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> list[dict]:
     rows = []
     for name, experiment in config.experiments.items():
         table = _primary(networks[networks.experiment == name])
         rows.append(
             {"name": name, "description": experiment.description, "dataset": experiment.dataset}
             | {"networks": len(table), "met": int(table.met_criterion.sum()), "pretrained": len(experiment.pretrainings)}
+            | {"seconds": sum(seconds.get(name, {}).values())}
         )
     return rows
 
@@ -90,17 +107,6 @@ def _primary(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table.snapshot == table.snapshot.iloc[0]) & (table.norm == table.norm.iloc[0])]
 
 
-def _made() -> dict:
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return {
-        "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": commit.stdout.strip() or "unknown",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-
-
 def _embed(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
@@ -114,3 +120,30 @@ def _number(value: object, digits: int = 5) -> str:
 def _figure_name(name: str) -> str:
     """``fig02`` to ``Figure 2``."""
     return f"Figure {name.removeprefix('fig').lstrip('0')}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _in_order(figures: dict) -> list[str]:
+    """By number, then those with a letter."""
+    return sorted(figures, key=lambda name: (not name[3:].isdigit(), name))
+
+
+def _figures_of(text: str) -> list[str]:
+    """The figures that a claim is about, for the filter: ``5-8, 11`` gives 5, 6, 7, 8, 11; a claim about none, ``other``."""
+    numbers = []
+    of_figures = "" if text.startswith(("App", "sec", "all")) else text
+    for first, last in re.findall(r"\b(\d+|J)\b(?:-(\d+))?", of_figures):
+        numbers += [str(k) for k in range(int(first), int(last) + 1)] if last else [first]
+    return numbers or ["other"]
+
+
+def _ranks(ranks: pd.DataFrame) -> list[dict]:
+    """One row for each experiment and choice of networks: tau and its interval by predictor."""
+    rows = []
+    for (experiment, networks), table in ranks.groupby(["experiment", "networks"], sort=False):
+        row = {"experiment": experiment, "networks": networks, "n": int(table.n.max())}
+        rows.append(row | {"taus": table.to_dict("records")})
+    return rows

@@ -3,12 +3,15 @@ rule report:
         figures=expand(rules.figure.output, figure=plan.figures),
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
-        provenance=sorted(
+        ranks=rules.aggregate.output.ranks,
+        scorecard=rules.scorecard.output.scorecard,
+        datasets=sorted(
             paths.dataset(e.dataset).with_suffix(".json").as_posix()
             for e in {e.dataset: e for e in plan.experiments.values()}.values()
         ),
     output:
         html=out("report.html"),
+        provenance=out("provenance.json"),
     log:
         logs("report.log"),
     benchmark:
@@ -16,9 +19,10 @@ rule report:
     conda:
         "../../envs/environment.yml"
     params:
-        figures=digest(plan.figures, list(plan.experiments)),
-        code=code_digest("report", "style"),
-        template=digest((here / "report" / "report.html.j2").read_text()),
+        config=digest(plan.raw),
+        code=code_digest("report", "choices", "provenance", "style"),
+        texts=digest(*((here / "report" / f).read_text() for f in ("report.html.j2", "errata.yaml"))),
+        benchmarks=benchmarks(),
     message:
         "writing the report"
     script:
