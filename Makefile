@@ -2,13 +2,19 @@
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: demo test paper lint
+.PHONY: demo test paper figures publish lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
 
 paper: .venv/installed  ## the whole paper, as config.yaml describes it
 	$(SNAKEMAKE)
+
+figures: .venv/installed  ## every figure and the report of a published run, without training: make figures RUN=demo
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.published redraw $(RUN)
+
+publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.published publish $(RUN)
 
 test: .venv/installed
 	.venv/bin/python -m pytest

@@ -48,7 +48,8 @@ def test_every_experiment_runs_from_training_to_fits(raw: dict, digits: Dataset,
     ensure_trained("t", wanted(experiment.networks, plan), digits, pretrained, {})
     write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
     write_history("history.csv", experiment, digits.digest)
-    table, nulls = measure_experiment(experiment, digits, "trained.safetensors", "history.csv")
+    tables = measure_experiment(experiment, digits, "trained.safetensors", "history.csv")
+    table = tables.measurements
 
     assert len(table) == len(experiment.networks) * len(experiment.select) * len(experiment.norms)
     assert len(read_networks("trained.safetensors")[0]) == len(experiment.networks) * len(experiment.select)
@@ -58,5 +59,6 @@ def test_every_experiment_runs_from_training_to_fits(raw: dict, digits: Dataset,
     fine_tuned = {n.name for n in experiment.networks if n.pretraining is not None}
     assert set(table[table.network.isin(fine_tuned)].pretrained_from) == parents
     assert set(table[~table.network.isin(fine_tuned)].pretrained_from) <= {""}
-    fits = fit_experiment(table, nulls, experiment.fit_groups)
+    fits = fit_experiment(table, tables.families, experiment.fit_groups)
     assert set(fits.norm) == {"none", *experiment.norms}
+    assert set(tables.histograms.groupby("network").examples.sum()) == set(table.train_size)

@@ -1,6 +1,5 @@
-"""Figures and the report, drawn from tables of a real small training."""
+"""Figures, drawn from tables of a real small training."""
 
-import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,10 +11,9 @@ from conftest import ROOT
 from puzzles import style
 from puzzles.config import Config, load
 from puzzles.data import Dataset
-from puzzles.experiments import Experiment
 from puzzles.fits import fit_experiment
-from puzzles.plots import _psi_inverse, draw, panel_fits, points, scatter
-from puzzles.report import render
+from puzzles.panels import _psi_inverse
+from puzzles.plots import Drawn, draw, draw_panel, panel_fits, points
 from puzzles.tables import measure_experiment
 from puzzles.training import ensure_trained, wanted, write_history, write_networks
 
@@ -42,12 +40,14 @@ COLUMNS = [
     "active_units",
     "pretrained_from",
 ]
+COLUMNS += ["dataset", "num_classes", "test_size", "group", "norm_train_error", "norm_test_error", "changed_predictions"]
+COLUMNS += ["layers_difference", "layer_norm_1", "layer_norm_3", "max_output_mean", "norm_max_output_std"]
 COLUMNS += [f"margin_{split}_{s}" for split in ("train", "test") for s in ("min", "p01", "p10", "median", "mean")]
 
 
 @pytest.fixture(scope="module")
-def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, pd.DataFrame, pd.DataFrame]:
-    """A plan, its measurements and its fits: real networks, trained for a second or two."""
+def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Drawn]:
+    """A plan and the tables that figures are drawn from: real networks, trained for a second or two."""
     import os
 
     import yaml
@@ -78,62 +78,80 @@ def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Co
         ensure_trained("t", wanted(experiment.networks, plan), digits, {}, {})
         write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
         write_history("history.csv", experiment, digits.digest)
-        table, nulls = measure_experiment(experiment, digits, "trained.safetensors", "history.csv")
+        tables = measure_experiment(experiment, digits, "trained.safetensors", "history.csv")
     finally:
         os.chdir(before)
-    return plan, table, fit_experiment(table, nulls, experiment.fit_groups)
+    fits = fit_experiment(tables.measurements, tables.families, experiment.fit_groups)
+    return plan, Drawn(tables.measurements, fits, tables.histograms)
+
+
+def unpack(drawn: tuple) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    tables = drawn[1]
+    return tables.measurements, tables.fits, tables.histograms
 
 
 def test_measurements_have_the_columns_others_rely_on(drawn: tuple) -> None:
-    plan, table, _ = drawn
+    plan, (table, _, _) = drawn[0], unpack(drawn)
     assert set(COLUMNS) <= set(table.columns)
-    assert len(table) == 6 * 5  # networks, norms
-    assert set(table.norm) == {"l2", "l1", "linf", "spectral", "output"}
+    assert len(table) == 6 * 6  # networks, norms
+    assert set(table.norm) == {"l2", "l2_biases", "l1", "linf", "spectral", "output"}
     assert set(table.network) == {n.name for n in plan.experiments["init_3layer"].networks}
-    assert not table.drop(columns="pretrained_from").isna().any().any()
+    assert not table[table.norm != "output"].drop(columns="pretrained_from").isna().any().any()
     met = table[table.norm == "l2"].set_index("group").met_criterion
     assert met["natural"].all()
     assert not met["unfinished"].any()
 
 
 def test_every_norm_gives_the_same_errors_and_its_own_losses(drawn: tuple) -> None:
-    _, table, _ = drawn
+    table, _, _ = unpack(drawn)
     for _, rows in table.groupby("network"):
         assert rows.test_error.nunique() == rows.train_loss.nunique() == 1
-        assert rows.norm_train_loss.nunique() == 5
+        assert rows.norm_train_loss.nunique() == 5  # without biases, l2_biases is l2
 
 
 def test_the_null_families_are_fitted(drawn: tuple) -> None:
-    _, _, fits = drawn
+    _, fits, _ = unpack(drawn)
     rows = fits[fits.norm == "l2"].set_index("networks")
     assert rows.loc["untrained", "n"] == 5
     assert rows.loc["one_rescaled", "r2"] > 0.99  # by construction: that is the point of it
 
 
-@pytest.mark.parametrize("name", ["fig02", "fig04"])
+FIGURES = {
+    "scatter": {"title": "t", "panels": [{"experiment": "init_3layer", "x": "rho", "y": "test_error", "log": "x"}]},
+    "all kinds": {
+        "title": "t",
+        "panels": [
+            {"experiment": "init_3layer", "x": "norm_train_loss", "y": "norm_test_loss", "lines": ["ols", "unit_slope"]},
+            {"experiment": "init_3layer", "kind": "series", "x": "value", "y": ["train_error", "test_error", "error_gap"]},
+            {"experiment": "init_3layer", "kind": "histogram", "groups": ["natural"], "x": "norm_max_output"},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_as_png_and_pdf(drawn: tuple, tmp_path: Path, name: str) -> None:
-    plan, table, fits = drawn
+    plan, tables = drawn
     for k in range(2):
-        draw(plan.figures[name], plan.experiments, table, fits, tmp_path / f"{k}.png", tmp_path / f"{k}.pdf")
+        draw(FIGURES[name], plan.experiments, tables, tmp_path / f"{k}.png", tmp_path / f"{k}.pdf")
     assert (tmp_path / "0.png").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "0.pdf").read_bytes()[:4] == b"%PDF"
     assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
 
 
-def panel_axes(drawn: tuple, panel: dict) -> tuple[plt.Axes, pd.DataFrame, pd.Series, Experiment]:
-    plan, table, fits = drawn
+def panel_axes(drawn: tuple, panel: dict) -> tuple[plt.Axes, pd.DataFrame, pd.Series]:
+    plan, tables = drawn
     experiment = plan.experiments["init_3layer"]
     panel = {"experiment": "init_3layer", **panel}
-    rows, fit = points(panel, experiment, table), panel_fits(panel, experiment, fits)
     with style.figure(1, 1) as (figure, (ax,)):
-        scatter(ax, panel, experiment, rows, fit)
+        draw_panel(ax, panel, experiment, tables)
         figure.canvas.draw()
-    return ax, rows, fit, experiment
+    return ax, points(panel, experiment, tables.measurements), panel_fits(panel, experiment, tables.fits)
 
 
 def test_a_panel_shows_every_network_and_the_lines_asked_for(drawn: tuple) -> None:
     panel = {"x": "norm_train_loss", "y": "norm_test_loss", "lines": ["ols", "unit_slope", "diagonal"]}
-    ax, rows, fit, _ = panel_axes(drawn, panel | {"paper": {"slope": 0.8, "intercept": 0.4}})
+    ax, rows, fit = panel_axes(drawn, panel | {"paper": {"slope": 0.8, "intercept": 0.4}})
     shown = np.concatenate([c.get_offsets() for c in ax.collections])
     assert sorted(map(tuple, shown)) == sorted(zip(rows.norm_train_loss, rows.norm_test_loss, strict=True))
     lines = {line.get_label(): line for line in ax.lines}
@@ -143,13 +161,13 @@ def test_a_panel_shows_every_network_and_the_lines_asked_for(drawn: tuple) -> No
     x, y = lines["slope 1"].get_data()
     assert np.allclose(y - x, fit.unit_slope_intercept)
     labels = ax.get_legend_handles_labels()[1]
-    assert {"random labels", "natural", "missed the criterion"} <= set(labels)
+    assert {"random labels", "natural labels", "missed the criterion"} <= set(labels)
     assert "n = 5" in ax.texts[0].get_text()
 
 
 def test_a_panel_without_the_random_labels_has_the_line_without_them(drawn: tuple) -> None:
     panel = {"x": "norm_train_loss", "y": "norm_test_loss", "groups": ["natural"], "lines": ["ols"]}
-    _, rows, fit, _ = panel_axes(drawn, panel)
+    _, rows, fit = panel_axes(drawn, panel)
     assert set(rows.group) == {"natural"}
     assert fit.networks == "without_random_labels"
 
@@ -172,18 +190,45 @@ def test_psi_inverse_is_equation_12() -> None:
     assert 1 - np.sqrt(1 - x * x) == pytest.approx(0.1)  # psi(psi^-1(u)) = u
 
 
-def test_the_report_is_one_page_with_everything_in_it(drawn: tuple, tmp_path: Path) -> None:
-    plan, table, fits = drawn
-    pictures = {}
-    for name in plan.figures:
-        pictures[name] = tmp_path / f"{name}.png"
-        draw(plan.figures[name], plan.experiments, table, fits, pictures[name], tmp_path / f"{name}.pdf")
-    origin = {"examples": 1, "sha256": "", "official": False}
-    page = render(
-        plan, table, fits, pictures, [{"name": "digits", "origin": "scikit-learn", "train": origin, "test": origin}]
-    )
-    assert page.count("data:image/png;base64,") == len(plan.figures) == 2
-    assert not re.search(r'(src|href)="https?:', page)
-    assert "1 network missed the criterion" in page
-    assert "differs from the official one" in page
-    assert "Figure 2. " in page
+def test_a_series_shows_means_ranges_and_who_missed_the_criterion(drawn: tuple) -> None:
+    panel = {"kind": "series", "groups": ["natural", "unfinished"], "x": "value", "y": ["train_error", "test_error"]}
+    ax, rows, _ = panel_axes(drawn, panel | {"lines": ["chance"]})
+    means = rows.groupby("value").test_error.mean()
+    shown = [line for line in ax.lines if np.array_equal(line.get_xdata(), means.index)]
+    assert any(np.allclose(line.get_ydata(), means) for line in shown)
+    hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert [list(line.get_xdata()) for line in hollow] == [[0.1], [0.1]]  # the unfinished network, in both columns
+    assert ax.get_ylabel() == "error"
+
+
+def test_random_labels_beside_natural_ones_are_stars_in_a_series(drawn: tuple) -> None:
+    ax, rows, _ = panel_axes(drawn, {"kind": "series", "x": "value", "y": "test_loss", "log": "y"})
+    (star,) = [line for line in ax.lines if line.get_marker() == "*"]
+    random = rows[rows.random_labels].iloc[0]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (random.value, random.test_loss)
+
+
+def test_a_histogram_counts_every_training_example(drawn: tuple) -> None:
+    panel = {"kind": "histogram", "groups": ["unfinished"]}
+    for x in ("norm_max_output", "max_output"):
+        ax, rows, _ = panel_axes(drawn, panel | {"x": x})
+        (outline,) = ax.patches
+        counts, edges, _ = outline.get_data()
+        assert counts.sum() == rows.train_size.iloc[0]
+        middle = np.average((edges[:-1] + edges[1:]) / 2, weights=counts)
+        assert middle == pytest.approx(rows[f"{x}_mean"].iloc[0], rel=0.05)
+
+
+def test_levels_are_drawn_only_where_they_can_be_seen(drawn: tuple) -> None:
+    panel = {
+        "kind": "series",
+        "groups": ["natural"],
+        "x": "num_parameters",
+        "y": "train_error",
+        "lines": ["threshold", "chance"],
+    }
+    ax, _, _ = panel_axes(drawn, panel)
+    assert not {"chance", "as many parameters as examples"} & set(ax.get_legend_handles_labels()[1])
+    ax, _, _ = panel_axes(drawn, {"kind": "series", "x": "value", "y": "test_error", "lines": ["chance"]})
+    (line,) = [line for line in ax.lines if line.get_label() == "chance"]
+    assert line.get_ydata()[0] == 0.9

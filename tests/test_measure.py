@@ -46,7 +46,10 @@ def test_normalized_losses_agree_with_a_full_float64_pass(digits: Dataset, name:
     exact_examples = Examples(
         examples.train_x.double(), examples.train_y, examples.test_x.double(), examples.test_y, examples.black
     )
-    ours, exact = measurements(network, examples, norms, x0), measurements(exact_network, exact_examples, norms, x0.double())
+    (ours, _), (exact, _) = (
+        measurements(network, examples, norms, x0),
+        measurements(exact_network, exact_examples, norms, x0.double()),
+    )
     for row, truth in zip(ours, exact, strict=True):
         for column in ("norm_train_loss", "norm_test_loss"):
             # divided by largest weights or by an output, outputs stay large, and fp32's relative error shows in the loss
@@ -72,13 +75,34 @@ def test_margins_of_the_normalized_network(digits: Dataset) -> None:
     preparation = Preparation(digits)
     examples = preparation.examples(small_spec())
     network = trained_a_little(SMALL, examples)
-    (row,) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
+    ((row,), largest) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
     values = margins(logits(network, examples.test_x), examples.test_y) / row["rho"]
     assert row["margin_test_min"] == pytest.approx(float(values.min()))
     assert row["margin_test_median"] == pytest.approx(float(np.median(values.numpy())))
     assert row["margin_test_p10"] == pytest.approx(float(np.quantile(values.numpy(), 0.1)))
     assert row["margin_test_mean"] == pytest.approx(float(values.mean()))
     assert (values < 0).double().mean() == pytest.approx(row["test_error"])
+    outputs = logits(network, examples.train_x).max(dim=1).values.numpy()
+    assert np.array_equal(largest, outputs)
+    assert row["norm_max_output_mean"] == pytest.approx(outputs.mean() / row["rho"])
+    assert row["max_output_std"] == pytest.approx(outputs.std())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_normalizing_changes_no_prediction_and_is_that_of_the_layers_where_it_can_be(digits: Dataset, name: str) -> None:
+    preparation = Preparation(digits)
+    spec = small_spec(image_size=12)
+    examples = preparation.examples(spec)
+    network = trained_a_little(ARCHITECTURES[name], examples)
+    norm = "output" if name == "resnet8" else "l2"
+    ((row,), _) = measurements(network, examples, (norm,), preparation.reference_image(spec))
+    assert row["changed_predictions"] == 0
+    assert row["norm_test_error"] == row["test_error"]
+    if name in ("conv3_64", "conv3_24"):
+        assert row["layers_difference"] < 1e-5
+        assert np.prod([row[f"layer_norm_{k}"] for k in (1, 2, 3)]) == pytest.approx(row["rho"])
+    else:  # biases in deeper layers: layer by layer is another network
+        assert np.isnan(row["layers_difference"])
 
 
 def test_history_and_measurement_agree(digits: Dataset) -> None:
@@ -86,7 +110,7 @@ def test_history_and_measurement_agree(digits: Dataset) -> None:
     examples, x0 = preparation.examples(small_spec()), preparation.reference_image(small_spec())
     network = trained_a_little(SMALL, examples)
     row = history_row(network, examples, x0)
-    (measured,) = measurements(network, examples, ("l2",), x0)
+    ((measured,), _) = measurements(network, examples, ("l2",), x0)
     assert {key: measured[key] for key in row} == row
 
 
@@ -116,7 +140,7 @@ def test_dead_and_diverged_networks_are_measured_too(digits: Dataset, name: str,
         for parameter in network.parameters():
             parameter.mul_(1 if value == 0 else value)
     norms = ("output",) if name == "resnet8" else ("l2", "l1", "linf", "spectral", "output")
-    rows = measurements(network, examples, norms, x0)
+    rows, _ = measurements(network, examples, norms, x0)
     assert len(rows) == len(norms)
     assert all(row["train_error"] > 0.5 for row in rows)
 
@@ -127,5 +151,5 @@ def test_batch_norm_is_absorbed_whatever_the_size_of_the_outputs(digits: Dataset
     network = trained_a_little(ARCHITECTURES["conv5"], examples)
     with torch.no_grad():
         network.linear5.weight.mul_(1e5)
-    (row,) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
+    ((row,), _) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
     assert row["train_loss"] > 1000

@@ -15,3 +15,7 @@ class DataError(PuzzleError):
 
 class ArchitectureError(PuzzleError):
     """A network cannot be built for this input."""
+
+
+class ResultsError(PuzzleError):
+    """Results that are asked for are not there."""

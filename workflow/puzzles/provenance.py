@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from puzzles.config import Config
+from puzzles.specs import as_dict
 
 STAGES = ("pretrain", "train", "measure")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "statsmodels", "matplotlib", "snakemake")
@@ -34,8 +35,17 @@ def collect(config: Config, datasets: list[dict], benchmarks: str | Path) -> dic
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "datasets": datasets,
         "seconds": {name: _seconds(Path(benchmarks), name) for name in config.experiments},
-        "specs": {name: [n.spec.hash for n in experiment.networks] for name, experiment in config.experiments.items()},
     }
+
+
+def resolved_specs(config: Config) -> dict:
+    """The whole description of every network: experiment, network's name, settings that differ from their defaults."""
+    specs = {}
+    for name, experiment in config.experiments.items():
+        specs[name] = {
+            n.name: {"hash": n.spec.hash} | as_dict(n.spec) for n in (*experiment.pretrainings, *experiment.networks)
+        }
+    return specs
 
 
 def _commit() -> str:

@@ -113,6 +113,8 @@ def _embed(path: Path) -> str:
 
 def _number(value: object, digits: int = 5) -> str:
     if isinstance(value, float):
+        if abs(value) >= 1000 and value.is_integer():
+            return f"{value:,.0f}"
         return "–" if np.isnan(value) else f"{value:.{digits}g}"
     return str(value)
 

@@ -12,6 +12,8 @@ rule report:
     output:
         html=out("report.html"),
         provenance=out("provenance.json"),
+        specs=out("specs.json"),
+        config=out("config.yaml"),
     log:
         logs("report.log"),
     benchmark:
@@ -21,7 +23,9 @@ rule report:
     params:
         config=digest(plan.raw),
         code=code_digest("report", "choices", "provenance", "style"),
-        texts=digest(*((here / "report" / f).read_text() for f in ("report.html.j2", "errata.yaml"))),
+        texts=digest(
+            *((here / "report" / f).read_text() for f in ("report.html.j2", "errata.yaml"))
+        ),
         benchmarks=benchmarks(),
     message:
         "writing the report"

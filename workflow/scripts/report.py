@@ -1,11 +1,13 @@
-"""Write the report, one self-contained HTML page, and where its results come from."""
+"""Write the report, one self-contained HTML page, and the records of the run: its configuration, specs, provenance."""
 
 import json
 from pathlib import Path
 
+import yaml
+
 from puzzles.csvs import read_csv
 from puzzles.files import atomic
-from puzzles.provenance import collect
+from puzzles.provenance import collect, resolved_specs
 from puzzles.report import Results, render
 from puzzles.runner import job
 
@@ -15,6 +17,12 @@ with job(snakemake) as config:
     provenance = collect(config, datasets, snakemake.params.benchmarks)
     results = Results(*(read_csv(snakemake.input[name]) for name in ("networks", "fits", "ranks", "scorecard")))
     page = render(config, results, pictures, provenance)
-    for path, text in ((snakemake.output.provenance, json.dumps(provenance, indent=1)), (snakemake.output.html, page)):
-        with atomic(path) as temporary:
+    texts = {
+        "provenance": json.dumps(provenance, indent=1),
+        "specs": json.dumps(resolved_specs(config), indent=1),
+        "config": yaml.safe_dump(config.raw, sort_keys=False, width=125),
+        "html": page,
+    }
+    for name, text in texts.items():
+        with atomic(snakemake.output[name]) as temporary:
             temporary.write_text(text)

@@ -1,0 +1,131 @@
+"""Published runs: keep a finished run's tables and figures under version control, and draw them again without training.
+
+python -m puzzles.published publish demo
+python -m puzzles.published redraw [demo]
+"""
+
+import json
+import multiprocessing
+import shutil
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from puzzles import paths
+from puzzles.config import Config, load
+from puzzles.csvs import read_all, read_csv
+from puzzles.errors import PuzzleError, ResultsError
+from puzzles.files import atomic
+from puzzles.plots import Drawn, draw
+from puzzles.report import Results, render
+
+REFERENCE = paths.RESULTS / "reference"
+FOLDERS = ("measurements", "history", "families", "histograms", "figures")
+TABLES = ("fits", "ranks", "scorecard")
+RECORDS = ("config.yaml", "specs.json", "provenance.json")
+
+
+def publish(run: str) -> Path:
+    """Copy what a finished run has found, but for the weights, to results/reference/<run>, in place of what was there.
+
+    Raises:
+        ResultsError: the run is not finished.
+    """
+    source, target = paths.RESULTS / run, REFERENCE / run
+    wanted = [*RECORDS, *(f"tables/{table}.csv" for table in TABLES), *FOLDERS]
+    missing = [name for name in wanted if not (source / name).exists()]
+    if missing:
+        raise ResultsError(f"{source}: found no {missing[0]}, expected a finished run (one with a report)")
+    config = load(yaml.safe_load((source / "config.yaml").read_text()))
+    new = target.with_name(f".{run}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    (new / "tables").mkdir(parents=True)
+    for name in [*RECORDS, *(f"tables/{table}.csv" for table in TABLES)]:
+        shutil.copy(source / name, new / name)
+    for folder in FOLDERS:  # only what this configuration has: an earlier one may have left more
+        names = config.figures if folder == "figures" else config.experiments
+        (new / folder).mkdir()
+        for name in names:
+            for suffix in (".png", ".pdf") if folder == "figures" else (".csv",):
+                shutil.copy(source / folder / f"{name}{suffix}", new / folder)
+    shutil.rmtree(target, ignore_errors=True)
+    new.rename(target)
+    return target
+
+
+def redraw(run: str | None = None) -> Path:
+    """Draw every figure and the report of a published run, to results/<run>-redrawn; the largest run unless one is named.
+
+    Raises:
+        ResultsError: no such run is published.
+    """
+    source = REFERENCE / (run or largest())
+    if not (source / "config.yaml").is_file():
+        raise ResultsError(f"{source}: found no published run, expected one of: {', '.join(_published()) or 'none yet'}")
+    target = paths.RESULTS / f"{source.name}-redrawn"
+    config = load(yaml.safe_load((source / "config.yaml").read_text()))
+    tables = Drawn(
+        _experiments(source, "measurements", config), _table(source, "fits"), _experiments(source, "histograms", config)
+    )
+    (target / "figures").mkdir(parents=True, exist_ok=True)
+    pictures = {name: target / "figures" / f"{name}.png" for name in config.figures}
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(draw, figure, config.experiments, tables, pictures[name], pictures[name].with_suffix(".pdf"))
+            for name, figure in config.figures.items()
+        ]
+        for job in jobs:
+            job.result()
+    results = Results(tables.measurements, tables.fits, _table(source, "ranks"), _table(source, "scorecard"))
+    provenance = json.loads((source / "provenance.json").read_text())
+    page = render(config, results, pictures, provenance, tables=f"../reference/{source.name}/")
+    with atomic(target / "report.html") as temporary:
+        temporary.write_text(page)
+    return target
+
+
+def largest() -> str:
+    """The published run that has trained most: examples times epochs, over all networks.
+
+    Raises:
+        ResultsError: none is published.
+    """
+
+    def work(run: str) -> float:
+        config = load(yaml.safe_load((REFERENCE / run / "config.yaml").read_text()))
+        table = _experiments(REFERENCE / run, "measurements", config).drop_duplicates(["experiment", "network"])
+        return float((table.train_size * table.epoch).sum())
+
+    if not _published():
+        raise ResultsError(f"{REFERENCE}: found no published run, expected at least one")
+    return max(_published(), key=work)
+
+
+def _published() -> list[str]:
+    return sorted(path.parent.name for path in REFERENCE.glob("[!.]*/config.yaml"))
+
+
+def _table(source: Path, name: str) -> pd.DataFrame:
+    return read_csv(source / "tables" / f"{name}.csv")
+
+
+def _experiments(source: Path, folder: str, config: Config) -> pd.DataFrame:
+    return read_all(source / folder / f"{name}.csv" for name in config.experiments)
+
+
+def main(arguments: list[str]) -> None:
+    """The command line above."""
+    commands = {"publish": publish, "redraw": redraw}
+    if not arguments or arguments[0] not in commands or (arguments[0] == "publish" and len(arguments) != 2):
+        sys.exit("usage: python -m puzzles.published publish RUN, or redraw [RUN]")
+    try:
+        print(commands[arguments[0]](*filter(None, arguments[1:2])))
+    except PuzzleError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
