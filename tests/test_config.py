@@ -69,7 +69,11 @@ BROKEN = [
         ["best"],
         f"config: {INIT}.select.0: found 'best', expected one of its forms: last, closest_to_train_loss or within",
     ),
-    (f"{INIT}.norms", ["l3"], f"config: {INIT}.norms.0: found 'l3', expected one of l2, l1, linf, spectral, output"),
+    (
+        f"{INIT}.norms",
+        ["l3"],
+        f"config: {INIT}.norms.0: found 'l3', expected one of l2, l2_biases, l1, linf, spectral, output",
+    ),
     ("experiments.width.network.architecture", "resnet56", "found a resnet, expected one whose width can be swept"),
     ("experiments.train_size.sweep.values", [100.5], "train_size.sweep.values: found 100.5, expected type integer"),
     ("architectures.conv5.widths", [1, 2], "config: architectures.conv5.widths: found [1, 2], expected 4 numbers"),
@@ -136,6 +140,11 @@ BROKEN = [
         "found a fitted line of norm_test_loss against rho, expected test against training",
     ),
     ("figures.fig10.panels.0.groups", ["pretrained"], "found pretrained, expected with a fitted line: natural, pretrained"),
+    ("figures.fig04.panels.0.y", ["rho", "test_error"], "found 2 columns, expected one with kind scatter"),
+    ("figures.fig20.panels.0.kind", "scatter", "config: figures.fig20.panels.0.y: missing; expected a column"),
+    ("figures.fig04.panels.0.x", "max_output", "found max_output, expected it with kind histogram only"),
+    ("figures.fig20.panels.0.x", "rho", "found rho, expected max_output or norm_max_output"),
+    ("figures.fig01.panels.0.kind", "pie", "config: figures.fig01.panels.0.kind: found 'pie', expected"),
     ("runtime.population", 0, "config: runtime.population: found 0, expected at least 1"),
 ]
 
@@ -213,7 +222,15 @@ def test_an_overlay_removes_an_entry_by_null(raw: dict) -> None:
 
 def test_a_run_of_some_experiments_leaves_out_the_figures_of_others(raw: dict) -> None:
     raw["run"]["experiments"] = ["corruption_3layer"]
-    assert sorted(load(raw).figures) == ["fig09", "fig10", "fig14"]
+    assert sorted(load(raw).figures) == ["fig09", "fig10", "fig14", "figJ"]
+    raw["run"]["experiments"] = ["init_3layer"]
+    figure = load(raw).figures["fig02"]
+    assert len(figure["panels"]) == 2
+    assert "Panels of init_resnet, not part of this run" in figure["caption"]
+
+
+def test_the_paper_has_all_its_figures(raw: dict) -> None:
+    assert list(load(raw).figures) == [f"fig{number:02d}" for number in range(1, 21)] + ["figJ"]
 
 
 def test_the_schema_describes_every_field_with_its_default() -> None:

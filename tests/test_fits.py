@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from puzzles import intervals
 from puzzles.csvs import read_csv, write_csv
-from puzzles.fits import fit_experiment, fit_line
+from puzzles.fits import fit_experiment, fit_line, rank_experiment
 
 
 def test_tables_keep_every_bit(tmp_path: Path) -> None:
@@ -58,7 +59,8 @@ def table() -> pd.DataFrame:
     x, y = points(n=12)
     rows = pd.DataFrame({"norm_train_loss": x, "norm_test_loss": y, "train_loss": x / 9, "test_loss": y / 7})
     rows["experiment"], rows["snapshot"], rows["norm"], rows["group"] = "e", "last", "l2", "natural"
-    rows["met_criterion"], rows["random_labels"] = True, False
+    rows["met_criterion"], rows["random_labels"], rows["num_classes"] = True, False, 10
+    rows["network"], rows["pretrained_from"] = [f"n{k}" for k in range(12)], ""
     return rows
 
 
@@ -89,3 +91,50 @@ def test_the_random_label_network_is_judged_by_the_line_without_it() -> None:
     assert without.n == 12
     assert fits.loc[("l2", "all"), "n"] == 13
     assert fits.loc[("l2", "all"), "r2"] < without.r2
+
+
+def test_the_line_through_the_pivot() -> None:
+    chance = np.log(10)
+    x = np.linspace(2.29, 2.30, 9)
+    line = fit_line(x, chance + 0.836 * (x - chance), chance)
+    assert line["pivot_slope"] == pytest.approx(0.836)
+    assert line["pivot_r2"] == pytest.approx(1)
+    assert line["pivot_miss"] == pytest.approx(0, abs=1e-12)
+    shifted = fit_line(x, 0.01 + chance + 0.836 * (x - chance), chance)
+    assert shifted["pivot_miss"] == pytest.approx(0.01)
+    assert shifted["pivot_r2"] < 0.9
+
+
+def test_lines_of_one_norm_and_unnormalized_ones_have_bootstrap_intervals() -> None:
+    fits = fit_experiment(table(), nulls(), ("natural",)).set_index(["norm", "networks"])
+    for norm in ("none", "l2"):
+        line = fits.loc[(norm, "all")]
+        assert line.slope_boot_low < line.slope < line.slope_boot_high
+        assert line.r2_boot_low <= line.r2 <= line.r2_boot_high
+        assert line.unit_slope_intercept_boot_low < line.unit_slope_intercept < line.unit_slope_intercept_boot_high
+    assert np.isnan(fits.loc[("none", "all"), "pivot_slope"])  # unnormalized losses have no pivot
+
+
+def test_networks_that_share_their_pretraining_are_drawn_together() -> None:
+    rows = pd.concat([table()] * 4, ignore_index=True)  # four copies of each network say nothing new
+    rows["network"] = [f"n{k}" for k in range(len(rows))]
+    alone = intervals.interval(intervals.slope, rows, "norm_train_loss", "norm_test_loss")
+    together = intervals.interval(
+        intervals.slope, rows.assign(pretrained_from=[f"p{k % 12}" for k in range(48)]), "norm_train_loss", "norm_test_loss"
+    )
+    assert alone[0] == together[0]
+    assert together[2] - together[1] > 1.5 * (alone[2] - alone[1])
+
+
+def test_rank_correlations_are_scipys_and_leave_out_what_has_no_value() -> None:
+    rows = table().assign(
+        rho=1.0, value=0.1, train_error=0.0, test_error=np.linspace(0.1, 0.2, 12) ** 2, test_size=100, train_size=50
+    )
+    rows = rows.assign(num_parameters=10, margin_train_min=-1.0, margin_train_p01=1.0, margin_train_p10=rows.test_error)
+    rows = rows.assign(max_output_mean=1.0, max_output_std=1.0, norm_max_output_mean=1.0, norm_max_output_std=1.0)
+    ranks = rank_experiment(rows, ("natural",)).set_index(["networks", "predictor"])
+    tau = ranks.loc[("all", "norm_train_loss")]
+    assert tau.tau == pytest.approx(stats.kendalltau(rows.norm_train_loss, rows.test_error).statistic)
+    assert tau.tau_low <= tau.tau <= tau.tau_high
+    assert ranks.loc[("all", "inverse_margin_p10"), "tau"] == pytest.approx(-1)
+    assert np.isnan(ranks.loc[("all", "inverse_margin_min"), "tau"])  # a margin below 0 has no inverse

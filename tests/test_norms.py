@@ -17,7 +17,7 @@ BIAS_LIGHT = {
     "bias in layer 1 (App. L.1.1)": (Architecture("conv", (6, 5), 5, bias="first"), (3, 16, 16)),
     "bias in layer 1, grey (App. L.1.2)": (Architecture("conv", (7, 7), 3, bias="first"), (1, 12, 12)),
 }
-NORMS = ["l2", "l1", "linf", "spectral"]
+NORMS = ["l2", "l2_biases", "l1", "linf", "spectral"]
 
 
 @pytest.mark.parametrize("which", BIAS_LIGHT)
@@ -59,6 +59,7 @@ def test_with_biases_everywhere_only_weights_count() -> None:
         for _, layer in weight_layers(loud):
             layer.bias.add_(5)
     assert rho(loud) == rho(network)
+    assert rho(loud, "l2_biases") > rho(network, "l2_biases") > rho(network)
     with pytest.raises(ValueError, match="without biases after the first layer"):
         normalize_layers(network)
 

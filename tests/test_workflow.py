@@ -46,7 +46,7 @@ TINY = {
         "corruption_3layer": CORRUPTION,
         "corruption_3layer_fixed_loss": CORRUPTION,
     },
-    "figures": {"fig04": None, "fig09": None, "fig13": None},
+    "figures": {"fig04": None, "fig09": None, "fig13": None, "figJ": None},
 }  # fmt: skip
 
 
@@ -128,7 +128,13 @@ def finished(run_once: Workspace, tmp_path: Path) -> Workspace:
 
 def test_a_finished_run_is_complete_and_has_nothing_left_to_do(run_once: Workspace) -> None:
     run = run_once.folder / RUN
-    expected = ["report.html", "tables/networks.csv", "tables/fits.csv", "trained/init_3layer.safetensors"]
+    expected = [
+        "report.html",
+        "tables/networks.csv",
+        "tables/fits.csv",
+        "tables/scorecard.csv",
+        "trained/init_3layer.safetensors",
+    ]
     expected += [f"figures/{name}.{kind}" for name in ("fig02", "fig10", "fig14") for kind in ("png", "pdf")]
     expected += [f"pretrained/{name}.safetensors" for name in ("corruption_3layer", "corruption_3layer_fixed_loss")]
     for name in expected:
@@ -152,7 +158,7 @@ def test_a_figures_entry_changes_one_figure_and_the_report(finished: Workspace) 
 
 
 def test_the_plot_module_changes_figures_only(finished: Workspace) -> None:
-    module = finished.folder / "workflow/puzzles/plots.py"
+    module = finished.folder / "workflow/puzzles/panels.py"
     module.write_text(module.read_text().replace('ax.set_title(panel["title"], loc="left")', 'ax.set_title(panel["title"])'))
     assert finished.planned() == {"figure": 3, "report": 1}
     before = finished.networks()
@@ -164,6 +170,32 @@ def test_a_comment_in_the_plot_module_changes_nothing(finished: Workspace) -> No
     module = finished.folder / "workflow/puzzles/plots.py"
     module.write_text(module.read_text() + "\n# a remark\n")
     assert finished.planned() == {}
+
+
+def test_the_scorecard_alone_draws_nothing(finished: Workspace) -> None:
+    claims = finished.folder / "workflow/claims.yaml"
+    claims.write_text(claims.read_text().replace("at_most: 1.0e-5", "at_most: 1.0e-4"))
+    assert finished.planned("tables") == {"scorecard": 1}
+    assert finished.planned() == {"scorecard": 1, "report": 1}
+
+
+def test_the_whole_paper_is_planned_within_seconds(empty: Workspace) -> None:
+    start = time.monotonic()
+    output = empty.snakemake("-n", "--config", "run={name: paper, experiments: all}")
+    assert time.monotonic() - start < 30  # 10 on a machine with nothing else to do
+    assert "results/paper/report.html" in output
+
+
+def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) -> None:
+    command = [sys.executable, "-m", "puzzles.published"]
+    environment = {**os.environ, "PYTHONPATH": "workflow"}
+    for arguments in (["publish", "tiny"], ["redraw"]):
+        subprocess.run([*command, *arguments], cwd=finished.folder, env=environment, check=True, capture_output=True)
+    for path in sorted((finished.folder / RUN / "figures").glob("*.png")):
+        assert (finished.folder / f"{RUN}-redrawn/figures/{path.name}").read_bytes() == path.read_bytes()
+    assert (finished.folder / f"{RUN}-redrawn/report.html").stat().st_size > 10_000
+    specs = (finished.folder / "results/reference/tiny/specs.json").read_text()
+    assert all(name.removesuffix(".safetensors") in specs for name in finished.networks())
 
 
 def test_one_figure_needs_its_experiment_only(empty: Workspace) -> None:

@@ -18,7 +18,7 @@ class Config:
     raw: dict
     run: str
     experiments: dict[str, Experiment]  # those of this run
-    figures: dict[str, dict]  # those whose experiments are all in this run
+    figures: dict[str, dict]  # those with an experiment of this run, without the panels of others
 
     @property
     def runtime(self) -> dict:
@@ -54,11 +54,8 @@ def load(raw: dict) -> Config:
     experiments = {name: expand(name, raw) for name in known}
     for name, figure in raw["figures"].items():
         _check_figure(name, figure, experiments)
-    figures = {
-        name: figure
-        for name, figure in raw["figures"].items()
-        if all(panel["experiment"] in chosen for panel in figure["panels"])
-    }
+    figures = {name: _of_this_run(figure, chosen) for name, figure in raw["figures"].items()}
+    figures = {name: figure for name, figure in figures.items() if figure["panels"]}
     return Config(raw, raw["run"]["name"], {n: experiments[n] for n in chosen}, figures)
 
 
@@ -83,6 +80,14 @@ def _without_nulls(value: object) -> object:
     if isinstance(value, dict):
         return {k: _without_nulls(v) for k, v in value.items() if v is not None}
     return value
+
+
+def _of_this_run(figure: dict, chosen: list[str]) -> dict:
+    """A figure without the panels of experiments that are not run; its caption says so."""
+    panels = [panel for panel in figure["panels"] if panel["experiment"] in chosen]
+    absent = sorted({panel["experiment"] for panel in figure["panels"]} - set(chosen))
+    note = f" (Panels of {' and '.join(absent)}, not part of this run, are left out.)" if absent else ""
+    return {**figure, "panels": panels, "caption": figure["caption"] + note}
 
 
 def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -> None:
