@@ -19,10 +19,11 @@ Colours = Callable[[pd.Series], np.ndarray]  # of the swept values
 def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None) -> None:
     """A point for each network, coloured by the swept value, and the lines asked for."""
     colours = _colours(experiment)
-    markers = dict(zip(experiment.fit_groups, cycle("os^Dv"), strict=False))
+    groups = sorted({n.group for n in experiment.networks if n.spec.labels == "natural"}, key=lambda g: (g != "natural", g))
+    markers = dict(zip(groups, cycle("os^Dv"), strict=False))
     for group in table.group.unique():
         rows = table[(table.group == group) & table.met_criterion]
-        look = {"marker": markers.get(group, "P"), "s": 34, "edgecolor": "white"}
+        look = {"marker": markers.get(group, "*"), "s": 34, "edgecolor": "white"}
         if rows.random_labels.any():
             look = {"marker": "*", "s": 150, "edgecolor": style.RED}
         _points(ax, panel, rows, colours, style.group_label(group), look)
