@@ -8,9 +8,10 @@ import torch
 from conftest import SMALL, small_spec
 
 from puzzles import cache
+from puzzles.batches import batches, crop_draws, crop_flip, learning_rate
 from puzzles.data import Dataset, Examples, Preparation
 from puzzles.networks import build, initialize
-from puzzles.population import Member, Population, batches, crop_flip, learning_rate
+from puzzles.population import Member, Population
 from puzzles.specs import Architecture, NetworkSpec, Select
 
 BATCH_NORM = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
@@ -184,7 +185,8 @@ def test_crop_and_flip() -> None:
     black = torch.tensor([-1.0, -2.0, -3.0])
     seen_flip = seen_shift = 0
     for seed in range(50):
-        out = crop_flip(x, black, np.random.default_rng(seed))
+        draws = torch.from_numpy(crop_draws(small_spec(seed=seed, augment="crop_flip"), 0, 2))
+        out = crop_flip(x[None], black, *draws[:, None])[0]
         assert out.shape == x.shape
         for image, original in zip(out, x, strict=True):
             inside = image[..., 0] > 0

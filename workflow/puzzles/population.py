@@ -2,22 +2,19 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
 from puzzles import cache
+from puzzles.batches import batches, learning_rate
 from puzzles.data import Dataset, Examples, Preparation
 from puzzles.measure import history_row
 from puzzles.networks import build, initialize
 from puzzles.specs import NetworkSpec, Select
-from puzzles.streams import stream
-
-CROP_PADDING = 4  # pixels, App. L.3
 
 
 @dataclass
@@ -61,6 +58,9 @@ class Engine(Protocol):
     def train_epoch(self, members: list[Member]) -> None:
         """Advance every member by one epoch."""
 
+    def sync(self, members: list[Member]) -> None:
+        """Bring the members' networks and optimizers up to date, before somebody looks at them."""
+
 
 class LoopEngine:
     """One network after the other: on a CPU the fastest way (channels_last, one thread)."""
@@ -78,39 +78,8 @@ class LoopEngine:
                 member.optimizer.step()
             member.epoch += 1
 
-
-def learning_rate(spec: NetworkSpec, epoch: int) -> float:
-    """The rate of an epoch, counted from 0."""
-    return spec.lr * spec.lr_gamma ** sum(epoch >= milestone for milestone in spec.lr_milestones)
-
-
-def batches(examples: Examples, spec: NetworkSpec, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The batches of an epoch, in the order of the spec's own stream: images [B, H, W, C] and labels [B].
-
-    The last one may be smaller; if a single example is left it joins the batch before, since batch norm needs two.
-    """
-    size = len(examples.train_y)
-    order = torch.from_numpy(stream(spec.seed, "batch_order", epoch).permutation(size))
-    draws = stream(spec.seed, "augmentation", epoch)
-    starts = list(range(0, size, spec.batch_size))
-    if size % spec.batch_size == 1 and len(starts) > 1:
-        starts.pop()
-    for start, end in zip(starts, [*starts[1:], size], strict=True):
-        batch = order[start:end]
-        x = examples.train_x[batch]
-        yield (crop_flip(x, examples.black, draws) if spec.augment == "crop_flip" else x), examples.train_y[batch]
-
-
-def crop_flip(x: torch.Tensor, black: torch.Tensor, draws: np.random.Generator) -> torch.Tensor:
-    """Each image of [B, H, W, C] padded with black by 4 pixels, cropped back at random and flipped with probability 1/2."""
-    count, height, width, channels = x.shape
-    padded = black.expand(count, height + 2 * CROP_PADDING, width + 2 * CROP_PADDING, channels).clone()
-    padded[:, CROP_PADDING:-CROP_PADDING, CROP_PADDING:-CROP_PADDING] = x
-    top, left = (torch.from_numpy(draws.integers(2 * CROP_PADDING + 1, size=(count, 1))) for _ in range(2))
-    rows, columns = top + torch.arange(height), left + torch.arange(width)  # [B, H], [B, W]
-    flip = torch.from_numpy(draws.random((count, 1)) < 0.5)
-    columns = torch.where(flip, columns.flip(1), columns)
-    return padded[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    def sync(self, members: list[Member]) -> None:
+        """Nothing: they step themselves."""
 
 
 class Population:
@@ -143,6 +112,7 @@ class Population:
             running = []
             for member in members:
                 if member.due and not member.evaluated:
+                    self.engine.sync([member])
                     self._evaluate(member)
                 if member.finished:
                     on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
@@ -151,6 +121,7 @@ class Population:
                     running.append(member)
             members = running
             if time.monotonic() - saved >= self.checkpoint_seconds:
+                self.engine.sync(members)
                 for member in members:
                     cache.store_checkpoint(member.spec, self._state(member))
                 saved = time.monotonic()

@@ -1,0 +1,171 @@
+"""Networks that step together equal networks that step alone, whatever computes their convolutions."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SMALL, small_spec
+from torch import nn
+
+from puzzles import cache
+from puzzles.backends import BACKENDS
+from puzzles.batches import batches
+from puzzles.data import Dataset, Examples, Preparation
+from puzzles.networks import build, initialize
+from puzzles.population import LoopEngine, Population
+from puzzles.specs import Architecture, NetworkSpec, Select
+from puzzles.stacked import stack, unstack
+from puzzles.stacked_engine import StackedEngine
+
+ARCHITECTURES = {
+    "3 layers, 64 filters, stride 2": Architecture("conv", (64, 64), 5, 2, 2, "none"),
+    "24 filters, valid": Architecture("conv", (24, 24), 5, bias="first"),
+    "34 filters, valid": Architecture("conv", (34, 34), 5, bias="first"),
+    "five layers, batch norm": Architecture("five_layer", (32, 64, 64, 128), batch_norm=True),
+    "residual, crop and flip": Architecture("resnet", depth=8),
+}
+ABSOLUTE = 1e-8  # tensors whose gradient is smaller (biases before batch norm) are compared absolutely
+
+
+def networks(architecture: Architecture, examples: Examples, count: int = 3) -> list[nn.Module]:
+    built = [build(architecture, examples.input_shape, 10) for _ in range(count)]
+    for seed, network in enumerate(built):
+        initialize(network, small_spec(seed=seed))
+        network.double().train()
+    return built
+
+
+def step_alone(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Gradients and buffers of one network after one step."""
+    network.zero_grad()
+    nn.functional.cross_entropy(network(x), y).backward()
+    return {name: p.grad for name, p in network.named_parameters()} | dict(network.named_buffers())
+
+
+def step_together(stacked: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same of a stack, [P, ...]."""
+    (nn.functional.cross_entropy(stacked(x).flatten(0, 1), y.flatten(), reduction="sum") / y.shape[1]).backward()
+    return {name: p.grad for name, p in stacked.named_parameters()} | dict(stacked.named_buffers())
+
+
+def batch(digits: Dataset, spec: NetworkSpec, count: int) -> tuple[Examples, torch.Tensor, torch.Tensor]:
+    """Another batch for each of ``count`` networks: images [P, B, C, H, W] and labels [P, B]."""
+    preparation = Preparation(digits)
+    pairs = [
+        next(iter(batches(preparation.examples(spec), small_spec(seed=seed, augment=spec.augment), 0)))
+        for seed in range(count)
+    ]
+    x = torch.stack([images for images, _ in pairs]).permute(0, 1, 4, 2, 3)
+    return preparation.examples(spec), x, torch.stack([labels for _, labels in pairs])
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_step_in_float64_equals_the_plain_loop(digits: Dataset, name: str, backend: str) -> None:
+    spec = small_spec(image_size=12, augment="crop_flip" if "crop" in name else "none")
+    examples, x, y = batch(digits, spec, 3)
+    alone = networks(ARCHITECTURES[name], examples)
+    stacked = stack(alone, BACKENDS[backend])
+    ours = step_together(stacked, x.double(), y)
+    for k, network in enumerate(alone):
+        for tensor, expected in step_alone(network, x[k].double(), y[k]).items():
+            found, size = ours[tensor][k], float(expected.double().norm())
+            error = float((found.double() - expected.double()).norm())
+            assert error <= (1e-12 * size if size > ABSOLUTE else ABSOLUTE), f"{tensor}: {error / max(size, 1e-300):.1e}"
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_step_in_float32_is_as_exact_as_the_plain_loop(digits: Dataset, name: str, backend: str) -> None:
+    """At most five times further from float64 than the plain float32 loop is, plus float32's own grain."""
+    spec = small_spec(image_size=12)
+    examples, x, y = batch(digits, spec, 2)
+    exact = networks(ARCHITECTURES[name], examples, 2)
+    plain = [network.float() for network in networks(ARCHITECTURES[name], examples, 2)]
+    ours = step_together(stack(plain, BACKENDS[backend]), x, y)
+    for k in range(2):
+        truth, theirs = step_alone(exact[k], x[k].double(), y[k]), step_alone(plain[k], x[k], y[k])
+        for tensor, expected in truth.items():
+            size = float(expected.double().norm())
+            if size > ABSOLUTE:
+                error, allowed = (
+                    float((t.double() - expected.double()).norm()) / size for t in (ours[tensor][k], theirs[tensor])
+                )
+                assert error <= 5 * allowed + 1e-6, f"{tensor}: {error:.1e} against {allowed:.1e}"
+
+
+@pytest.mark.parametrize(
+    "architecture", [SMALL, Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)], ids=["plain", "bn"]
+)
+@pytest.mark.parametrize("augment", ["none", "crop_flip"])
+def test_whole_trainings_agree_with_the_loop(
+    digits: Dataset, workdir: Path, architecture: Architecture, augment: str
+) -> None:
+    """Different learning rates, momenta, weight decays, labels and lengths in one stack; one network ends early."""
+    base = small_spec(architecture=architecture, augment=augment, train_size=101, batch_size=25, epochs=3)
+    specs = [
+        base,
+        small_spec(
+            architecture=architecture, augment=augment, train_size=101, batch_size=25, epochs=2, seed=1, momentum=0.5
+        ),
+        small_spec(architecture=architecture, augment=augment, train_size=101, batch_size=25, seed=2, weight_decay=0.01),
+        small_spec(
+            architecture=architecture, augment=augment, train_size=101, batch_size=25, labels="random", lr_milestones=(1,)
+        ),
+        small_spec(architecture=architecture, augment=augment, train_size=101, batch_size=17),  # another stack
+    ]
+    alone, together = (trained(digits, specs, engine) for engine in (LoopEngine(), StackedEngine("loop")))
+    for spec in specs:
+        a, b = alone[spec.hash], together[spec.hash]
+        assert [row["epoch"] for row in a.history] == [row["epoch"] for row in b.history]
+        for before, after in zip(a.history, b.history, strict=True):
+            assert after["train_loss"] == pytest.approx(before["train_loss"], rel=1e-4)
+            assert after["rho"] == pytest.approx(before["rho"], rel=1e-4)
+
+
+def trained(digits: Dataset, specs: list[NetworkSpec], engine: object, **options: object) -> dict[str, cache.Entry]:
+    done: dict[str, cache.Entry] = {}
+    population = Population(digits, {}, options.get("checkpoint_seconds", 1e9))
+    population.engine = engine
+    population.train(
+        [(spec, [Select("last")]) for spec in specs],
+        lambda spec, entry: done.update({spec.hash: entry}),
+        options.get("on_epoch", lambda members: None),
+    )
+    return done
+
+
+def test_a_stack_that_is_killed_goes_on_with_its_momentum(digits: Dataset, workdir: Path) -> None:
+    specs = [small_spec(seed=seed, epochs=4) for seed in range(3)]
+    whole = trained(digits, specs, StackedEngine("grouped"))
+
+    def stop(members: list) -> None:
+        if members[0].epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(digits, specs, StackedEngine("grouped"), checkpoint_seconds=0, on_epoch=stop)
+    resumed = trained(digits, specs, StackedEngine("grouped"))
+    for spec in specs:
+        assert resumed[spec.hash].history == whole[spec.hash].history
+
+
+def test_a_network_that_diverges_disturbs_no_other(digits: Dataset, workdir: Path) -> None:
+    calm, wild = small_spec(seed=0), small_spec(seed=1, lr=1e30)
+    together = trained(digits, [calm, wild], StackedEngine("grouped"))
+    alone = trained(digits, [calm], StackedEngine("grouped"))
+    assert together[calm.hash].history[-1]["train_loss"] == pytest.approx(
+        alone[calm.hash].history[-1]["train_loss"], rel=1e-4
+    )
+    assert together[wild.hash].history[-1]["train_loss"] != pytest.approx(0, abs=1e6)  # not a number
+
+
+def test_weights_come_back_as_they_went(digits: Dataset) -> None:
+    examples = Preparation(digits).examples(small_spec(image_size=12))
+    for architecture in ARCHITECTURES.values():
+        alone = networks(architecture, examples)
+        before = [{name: t.clone() for name, t in network.state_dict().items()} for network in alone]
+        stacked = stack(alone, BACKENDS["grouped"])
+        unstack(stacked, alone)
+        for state, network in zip(before, alone, strict=True):
+            assert all(torch.equal(state[name], t) for name, t in network.state_dict().items())

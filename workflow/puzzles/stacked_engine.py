@@ -1,0 +1,189 @@
+"""Networks that step together: parameters stacked, data resident, one optimizer step for all; whole steps as CUDA graphs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from puzzles.backends import BACKENDS
+from puzzles.batches import batch_bounds, batch_order, crop_draws, crop_flip, learning_rate
+from puzzles.stacked import StackedBatchNorm, stack, unstack
+
+if TYPE_CHECKING:
+    from puzzles.population import Member
+
+
+def stackable(member: Member) -> tuple:
+    """What members must have in common to step together: everything that decides the shape of a step."""
+    spec, (channels, height, width) = member.spec, member.examples.input_shape
+    classes = member.network[-1].out_features
+    shapes = (channels, height, width, len(member.examples.train_y), classes)
+    return (spec.architecture, spec.batch_size, spec.augment, spec.precision, shapes)
+
+
+class StackedEngine:
+    """Members of one shape as one stacked network; see ``population.Engine``.
+
+    Args:
+        backend: how convolutions are computed, a key of ``backends.BACKENDS``.
+    """
+
+    def __init__(self, backend: str = "grouped") -> None:
+        self.backend = backend
+        self._stacks: list[Stack] = []
+
+    def train_epoch(self, members: list[Member]) -> None:
+        """Advance every member by one epoch."""
+        running = {id(member) for member in members}
+        self._stacks = [s for s in self._stacks if any(id(m) in running for m in s.members)]
+        known = {id(m) for s in self._stacks for m in s.members}
+        fresh: dict[tuple, list[Member]] = {}
+        for member in members:
+            if id(member) not in known:
+                fresh.setdefault((stackable(member), member.epoch), []).append(member)
+        self._stacks += [Stack(together, self.backend) for together in fresh.values()]
+        for s in self._stacks:
+            s.train_epoch([id(member) in running for member in s.members])
+
+    def sync(self, members: list[Member]) -> None:
+        """Copy weights, batch-norm statistics and momentum from the stacks into the members."""
+        wanted = {id(member) for member in members}
+        for s in self._stacks:
+            if any(id(m) in wanted for m in s.members):
+                s.sync()
+
+
+class Stack:
+    """P networks that step together.
+
+    Args:
+        members: of one ``stackable`` key, at the same epoch.
+        backend: a key of ``backends.BACKENDS``.
+    """
+
+    def __init__(self, members: list[Member], backend: str) -> None:
+        self.members = members
+        self.device = next(members[0].network.parameters()).device
+        self.module = stack([m.network for m in members], BACKENDS[backend]).train()
+        self.parameters = list(self.module.parameters())
+        self.momenta = [self._momentum(name) for name, _ in self.module.named_parameters()]
+        specs = [m.spec for m in members]
+        self.lr, self.momentum, self.weight_decay = (torch.zeros(len(members), device=self.device) for _ in range(3))
+        self.momentum.copy_(torch.tensor([s.momentum for s in specs]))
+        self.weight_decay.copy_(torch.tensor([s.weight_decay for s in specs]))
+        self.sources, self.source = self._images()
+        self.labels = torch.stack([m.examples.train_y for m in members])  # [P, N]
+        self.black = members[0].examples.black
+        count = len(members[0].examples.train_y)
+        self.order = torch.zeros(len(members), count, dtype=torch.int64, device=self.device)
+        self.crops = torch.zeros(3, len(members), count, dtype=torch.int64, device=self.device)
+        self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)
+        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
+
+    def train_epoch(self, active: list[bool]) -> None:
+        """Every batch of one epoch; networks that are not active keep their weights and statistics."""
+        self._prepare(active)
+        for start, end in batch_bounds(self.order.shape[1], self.members[0].spec.batch_size):
+            self._run(end - start)
+        for member, is_active in zip(self.members, active, strict=True):
+            member.epoch += is_active
+
+    def sync(self) -> None:
+        """Copy everything that a step changes into the members."""
+        unstack(self.module, [m.network for m in self.members])
+        for (name, _), buffer in zip(self.module.named_parameters(), self.momenta, strict=True):
+            for k, member in enumerate(self.members):
+                parameter = member.network.get_parameter(name)
+                member.optimizer.state[parameter]["momentum_buffer"] = buffer[k].clone()
+
+    def _prepare(self, active: list[bool]) -> None:
+        """The epoch's learning rates, batch order and crops: the only copies to the device in an epoch."""
+        specs, epochs = [m.spec for m in self.members], [m.epoch for m in self.members]
+        rates = [learning_rate(s, e) * a for s, e, a in zip(specs, epochs, active, strict=True)]
+        self.lr.copy_(torch.tensor(rates))
+        count = self.order.shape[1]
+        orders = [batch_order(s, e, count) for s, e in zip(specs, epochs, strict=True)]
+        self.order.copy_(torch.from_numpy(np.stack(orders)))
+        if specs[0].augment == "crop_flip":
+            draws = [crop_draws(s, e, count) for s, e in zip(specs, epochs, strict=True)]
+            self.crops.copy_(torch.from_numpy(np.stack(draws, axis=1)))
+        for module in self.module.modules():
+            if isinstance(module, StackedBatchNorm):
+                module.active.copy_(torch.tensor(active))
+        self.cursor.zero_()
+
+    def _run(self, size: int) -> None:
+        if self.device.type != "cuda":
+            self._step(size)
+            return
+        if size not in self.graphs:
+            self.graphs[size] = self._capture(size)
+        self.graphs[size].replay()
+
+    def _capture(self, size: int) -> torch.cuda.CUDAGraph:
+        """Record one step; the warm-up that this needs is undone."""
+        kept = [t.clone() for t in self._state()]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._step(size)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step(size)
+        for tensor, before in zip(self._state(), kept, strict=True):
+            tensor.copy_(before)
+        return graph
+
+    def _state(self) -> list[torch.Tensor]:
+        return [*(p.data for p in self.parameters), *self.module.buffers(), *self.momenta, self.cursor]
+
+    def _step(self, size: int) -> None:
+        """One step of SGD of all networks on their next ``size`` examples; nothing here waits for the device."""
+        x, y = self._batch(size)
+        loss = nn.functional.cross_entropy(self.module(x).flatten(0, 1), y.flatten(), reduction="sum") / size
+        gradients = torch.autograd.grad(loss, self.parameters)
+        with torch.no_grad():
+            for parameter, gradient, buffer in zip(self.parameters, gradients, self.momenta, strict=True):
+                shape = [-1, *[1] * (parameter.dim() - 1)]
+                gradient = gradient + self.weight_decay.view(shape) * parameter
+                buffer.mul_(self.momentum.view(shape)).add_(gradient)
+                parameter.sub_(self.lr.view(shape) * buffer)
+            self.cursor += size
+
+    def _batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images [P, B, C, H, W] and labels [P, B], gathered on the device."""
+        at = (self.cursor + torch.arange(size, device=self.device)).expand(len(self.members), -1)
+        index = self.order.gather(1, at)
+        x = self.sources[self.source[:, None], index]  # [P, B, H, W, C]
+        if self.members[0].spec.augment == "crop_flip":
+            x = crop_flip(x, self.black, *(crop.gather(1, at) for crop in self.crops))
+        return x.permute(0, 1, 4, 2, 3), self.labels.gather(1, index)
+
+    def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The different sets of training images [S, N, H, W, C], and which of them each network has [P]."""
+        found: dict[int, int] = {}
+        images, source = [], []
+        for member in self.members:
+            key = member.examples.train_x.data_ptr()
+            if key not in found:
+                found[key] = len(images)
+                images.append(member.examples.train_x)
+            source.append(found[key])
+        stacked = images[0][None] if len(images) == 1 else torch.stack(images)
+        return stacked, torch.tensor(source, device=self.device)
+
+    def _momentum(self, name: str) -> torch.Tensor:
+        """From the members' optimizers, as a checkpoint has left them."""
+        buffers = []
+        for member in self.members:
+            parameter = member.network.get_parameter(name)
+            buffer = (
+                member.optimizer.state[parameter].get("momentum_buffer") if parameter in member.optimizer.state else None
+            )
+            buffers.append(torch.zeros_like(parameter) if buffer is None else buffer)
+        return torch.stack([b.detach().contiguous() for b in buffers])
