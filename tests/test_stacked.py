@@ -7,12 +7,12 @@ import torch
 from conftest import SMALL, small_spec
 from torch import nn
 
-from puzzles import cache
+from puzzles import cache, devices
 from puzzles.backends import BACKENDS
 from puzzles.batches import batches
 from puzzles.data import Dataset, Examples, Preparation
 from puzzles.networks import build, initialize
-from puzzles.population import LoopEngine, Population
+from puzzles.population import LoopEngine, Member, Population
 from puzzles.specs import Architecture, NetworkSpec, Select
 from puzzles.stacked import stack, unstack
 from puzzles.stacked_engine import StackedEngine
@@ -169,3 +169,32 @@ def test_weights_come_back_as_they_went(digits: Dataset) -> None:
         unstack(stacked, alone)
         for state, network in zip(before, alone, strict=True):
             assert all(torch.equal(state[name], t) for name, t in network.state_dict().items())
+
+
+def test_the_fastest_backend_is_measured_once_and_remembered(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    seconds = {"loop": 3.0, "grouped": 1.0, "unfold": 2.0}
+    measured = devices.step_seconds
+    assert all(measured(members(digits, 2), name) > 0 for name in BACKENDS)
+    monkeypatch.setattr(devices, "step_seconds", lambda _, name: asked.append(name) or seconds[name])
+    engine = devices.MeasuredEngine()
+    assert engine.new_stack(members(digits, 2)).backend == "grouped"
+    assert engine.new_stack(members(digits, 2)).backend == "grouped"
+    assert asked == list(seconds)
+    engine.new_stack(members(digits, 3))
+    assert asked == 2 * list(seconds)  # another number of networks
+
+
+def test_timing_a_backend_changes_no_network(digits: Dataset, workdir: Path) -> None:
+    three = members(digits, 3)
+    before = [{name: t.clone() for name, t in m.network.state_dict().items()} for m in three]
+    devices.step_seconds(three, "unfold")
+    for state, member in zip(before, three, strict=True):
+        assert all(torch.equal(state[name], t) for name, t in member.network.state_dict().items())
+
+
+def members(digits: Dataset, count: int) -> list[Member]:
+    population = Population(digits, {})
+    return [population._member(small_spec(seed=seed), [Select("last")]) for seed in range(count)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from conftest import small_spec
 from safetensors import safe_open
 
@@ -192,3 +193,37 @@ def test_a_dead_runs_lock_is_cleared_and_a_live_ones_is_not(workdir: Path, monke
     end(2)
     start(3)  # nobody is
     assert not file.exists()
+
+
+def test_out_of_memory_halves_the_population_and_goes_on(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    original, sizes = population.LoopEngine.train_epoch, []
+
+    def of_little_memory(self: population.LoopEngine, members: list) -> None:
+        sizes.append(len(members))
+        if len(members) > 2:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        original(self, members)
+
+    monkeypatch.setattr(population.LoopEngine, "train_epoch", of_little_memory)
+    specs = [small_spec(seed=seed, epochs=1) for seed in range(5)]
+    ensure_trained("t", want(*specs), digits, {}, {"population": 5})
+    assert sizes[0] == 5
+    assert max(sizes[1:]) == 2
+    assert all(cache.load(spec, digits.digest) for spec in specs)
+    assert "out of memory with 5 networks at once; going on with 2" in caplog.text
+    monkeypatch.setattr(
+        population.LoopEngine, "train_epoch", lambda *_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError())
+    )
+    with pytest.raises(torch.cuda.OutOfMemoryError):  # one alone does not fit: that is an error
+        ensure_trained("t", want(small_spec(seed=9)), digits, {}, {"population": 5})
+
+
+def test_without_a_gpu_training_falls_back_to_the_cpu_and_says_so(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    ensure_trained("t", want(small_spec(epochs=1)), digits, {}, {"device": "cuda"})
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == ["no CUDA GPU found: training on the CPU"]
+    assert cache.load(small_spec(epochs=1), digits.digest)

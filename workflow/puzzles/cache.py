@@ -88,7 +88,7 @@ def load_checkpoint(spec: NetworkSpec, data_digest: str) -> dict | None:
     if not path.is_file():
         return None
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch and pickle each have their own for a damaged file
         log.warning("%s: damaged (%s); starting this network from the beginning", path, type(error).__name__)
         return None

@@ -134,11 +134,13 @@ class Examples:
 
 
 class Preparation:
-    """Prepares examples, and keeps the scaled images that networks of one population share."""
+    """Prepares examples on a device, and keeps the scaled images that networks of one population share."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, device: torch.device | str = "cpu") -> None:
         self.dataset = dataset
+        self.device = torch.device(device)
         self._scaled: dict[tuple, tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = {}
+        self._subsets: dict[tuple, torch.Tensor] = {}
 
     def examples(self, spec: NetworkSpec) -> Examples:
         """The examples of a spec: subset, labels and scaling, each from the spec's own streams."""
@@ -150,9 +152,13 @@ class Preparation:
             test_y = random_labels(len(test_y), data.num_classes, spec.seed, "random_labels/test")
         train_y = corrupt(train_y, spec.corruption, spec.corruption_rule, data.num_classes, spec.seed)
         train_x, test_x, black = self._images(spec)
-        whole = len(subset) == len(train_x)
-        train_x = train_x if whole else train_x[torch.from_numpy(subset)]
-        return Examples(train_x, torch.from_numpy(train_y), test_x, torch.from_numpy(test_y), black)
+        if len(subset) < len(train_x):
+            key = (*_scaling(spec), spec.train_size, spec.subset_seed)
+            if key not in self._subsets:
+                self._subsets[key] = train_x[torch.from_numpy(subset)]
+            train_x = self._subsets[key]
+        labels = (torch.from_numpy(y).to(self.device) for y in (train_y, test_y))
+        return Examples(train_x, next(labels), test_x, next(labels), black)
 
     def reference_image(self, spec: NetworkSpec, index: int = 0) -> torch.Tensor:
         """x0 [H, W, C] of the output norm: one image of the whole training set, the same for every network."""
@@ -168,14 +174,19 @@ class Preparation:
         return self._images(spec)[0][:count]
 
     def _images(self, spec: NetworkSpec) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        key = (spec.image_size, spec.input_mean, spec.input_std)
+        key = _scaling(spec)
         if key not in self._scaled:
             train, test = (_floats(x, spec.image_size) for x in (self.dataset.train_x, self.dataset.test_x))
             mean, std = _statistics(train, spec, self.dataset.name)
             for images in (train, test):
                 images.sub_(mean).div_(std)
-            self._scaled[key] = (train, test, -mean / std)
+            self._scaled[key] = tuple(images.to(self.device) for images in (train, test, -mean / std))
         return self._scaled[key]
+
+
+def _scaling(spec: NetworkSpec) -> tuple:
+    """What the scaled images of a data set depend on."""
+    return (spec.image_size, spec.input_mean, spec.input_std)
 
 
 def train_subset(labels: np.ndarray, size: int, seed: int, name: str) -> np.ndarray:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 RESULTS = Path("results")
 CACHE = RESULTS / "cache"
+BACKENDS = CACHE / "backends.json"  # which convolution backend was fastest here
 
 
 def dataset(name: str) -> Path:

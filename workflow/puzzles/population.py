@@ -12,6 +12,7 @@ from torch import nn
 from puzzles import cache
 from puzzles.batches import batches, learning_rate
 from puzzles.data import Dataset, Examples, Preparation
+from puzzles.devices import MeasuredEngine
 from puzzles.measure import history_row
 from puzzles.networks import build, initialize
 from puzzles.specs import NetworkSpec, Select
@@ -89,15 +90,23 @@ class Population:
         dataset: what they are trained on.
         pretrained: weights by spec hash, for specs that start from another network.
         checkpoint_seconds: time between two checkpoints of a network.
+        device: where they train; on a CPU one network after the other, on a GPU stacked.
     """
 
-    def __init__(self, dataset: Dataset, pretrained: dict[str, cache.State], checkpoint_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        dataset: Dataset,
+        pretrained: dict[str, cache.State],
+        checkpoint_seconds: float = 30.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.dataset = dataset
         self.digest = dataset.digest
         self.pretrained = pretrained
         self.checkpoint_seconds = checkpoint_seconds
-        self.engine: Engine = LoopEngine()
-        self.preparation = Preparation(dataset)
+        self.device = torch.device(device)
+        self.engine: Engine = LoopEngine() if self.device.type == "cpu" else MeasuredEngine()
+        self.preparation = Preparation(dataset, self.device)
 
     def train(
         self,
@@ -135,7 +144,7 @@ class Population:
         initialize(network, spec)
         if spec.pretrained:
             network.load_state_dict(self.pretrained[spec.pretrained])
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(self.device, memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(
             network.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, foreach=True
         )
@@ -176,6 +185,5 @@ class Population:
 
 
 def _copy(network: nn.Module) -> cache.State:
-    return {
-        name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in network.state_dict().items()
-    }
+    state = network.state_dict()
+    return {name: t.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for name, t in state.items()}

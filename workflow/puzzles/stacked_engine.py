@@ -44,9 +44,13 @@ class StackedEngine:
         for member in members:
             if id(member) not in known:
                 fresh.setdefault((stackable(member), member.epoch), []).append(member)
-        self._stacks += [Stack(together, self.backend) for together in fresh.values()]
+        self._stacks += [self.new_stack(together) for together in fresh.values()]
         for s in self._stacks:
             s.train_epoch([id(member) in running for member in s.members])
+
+    def new_stack(self, members: list[Member]) -> Stack:
+        """The members as a stack."""
+        return Stack(members, self.backend)
 
     def sync(self, members: list[Member]) -> None:
         """Copy weights, batch-norm statistics and momentum from the stacks into the members."""
@@ -65,7 +69,7 @@ class Stack:
     """
 
     def __init__(self, members: list[Member], backend: str) -> None:
-        self.members = members
+        self.members, self.backend = members, backend
         self.device = next(members[0].network.parameters()).device
         self.module = stack([m.network for m in members], BACKENDS[backend]).train()
         self.parameters = list(self.module.parameters())
@@ -98,6 +102,14 @@ class Stack:
             for k, member in enumerate(self.members):
                 parameter = member.network.get_parameter(name)
                 member.optimizer.state[parameter]["momentum_buffer"] = buffer[k].clone()
+
+    def time_steps(self, count: int, size: int) -> None:
+        """Run steps on whatever comes first, and wait for the device; for measurements only: they change the weights."""
+        for _ in range(count):
+            self.cursor.zero_()
+            self._run(size)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def _prepare(self, active: list[bool]) -> None:
         """The epoch's learning rates, batch order and crops: the only copies to the device in an epoch."""

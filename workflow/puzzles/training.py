@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -14,6 +15,7 @@ from puzzles import cache, paths
 from puzzles.config import Config
 from puzzles.csvs import write_csv
 from puzzles.data import Dataset
+from puzzles.devices import choose_device
 from puzzles.errors import DataError
 from puzzles.experiments import Experiment, Network
 from puzzles.files import Lock, atomic
@@ -32,17 +34,25 @@ def ensure_trained(title: str, wanted: Wanted, dataset: Dataset, pretrained: dic
     Jobs that want the same networks share them out: each network is trained by whoever holds its lock, and the others
     take it from the cache. Finished networks are cached at once, so that a killed job loses none.
     """
-    population = Population(dataset, pretrained, runtime.get("checkpoint_seconds", 30))
+    device = choose_device(runtime.get("device", "auto"))
+    population = Population(dataset, pretrained, runtime.get("checkpoint_seconds", 30), device)
     missing = {key: want for key, want in wanted.items() if not _cached(*want, population.digest)}
     specs, found = [spec for spec, _ in missing.values()], len(wanted) - len(missing)
     progress = Progress(title, specs, found, runtime.get("progress_seconds", 10))
     progress.start()
+    most = runtime.get("population", 8)
     while missing:
-        mine = _claim(missing, runtime.get("population", 8))
+        mine = _claim(missing, most)
         if not mine:
             time.sleep(1)  # the rest is in training elsewhere
         try:
             _train_claimed(mine, missing, population, progress)
+        except torch.cuda.OutOfMemoryError:
+            if len(mine) <= 1:
+                raise
+            most = len(mine) // 2
+            log.warning("%s: out of memory with %d networks at once; going on with %d", title, len(mine), most)
+            population = Population(dataset, pretrained, runtime.get("checkpoint_seconds", 30), device)
         finally:
             for lock in mine.values():
                 lock.release()

@@ -1,0 +1,69 @@
+"""Where networks train and what steps them: chosen by measurement, never part of a spec."""
+
+import json
+import logging
+import time
+
+import torch
+
+from puzzles import paths
+from puzzles.backends import BACKENDS
+from puzzles.files import atomic
+from puzzles.stacked_engine import Stack, StackedEngine, stackable
+
+log = logging.getLogger(__name__)
+
+WARM_UP, STEPS = 3, 10
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for ``auto``, ``cpu`` or ``cuda``; the CPU, with a line that says so, where there is no GPU."""
+    if wanted != "cpu" and torch.cuda.is_available():
+        log.info("training on %s", torch.cuda.get_device_name())
+        return torch.device("cuda")
+    level = logging.WARNING if wanted == "cuda" else logging.INFO
+    if wanted != "cpu":
+        log.log(level, "no CUDA GPU found: training on the CPU")
+    return torch.device("cpu")
+
+
+class MeasuredEngine(StackedEngine):
+    """A stacked engine that times every backend once for each (architecture, P, device) and remembers which won."""
+
+    def new_stack(self, members: list) -> Stack:
+        """The members as a stack with the fastest backend."""
+        key = backend_key(members)
+        known = _remembered()
+        if key not in known:
+            times = {name: step_seconds(members, name) for name in BACKENDS}
+            known = _remembered() | {key: min(times, key=times.get)}
+            paths.BACKENDS.parent.mkdir(parents=True, exist_ok=True)
+            with atomic(paths.BACKENDS) as temporary:
+                temporary.write_text(json.dumps(known, indent=1, sort_keys=True))
+            seconds = ", ".join(f"{name} {1000 * s:.2f} ms" for name, s in times.items())
+            log.info("one step of %d networks: %s; using %s from now on", len(members), seconds, known[key])
+        return Stack(members, known[key])
+
+
+def backend_key(members: list) -> str:
+    """What a choice of backend is good for: the shape of a step, how many networks, the device."""
+    device = next(members[0].network.parameters()).device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    return f"{stackable(members[0])!r} P={len(members)} on {name}"
+
+
+def step_seconds(members: list, backend: str) -> float:
+    """Seconds of one step of a stack that is thrown away; infinite where the backend needs more memory than there is."""
+    try:
+        scratch = Stack(members, backend)
+        size = min(members[0].spec.batch_size, scratch.order.shape[1])
+        scratch.time_steps(WARM_UP, size)
+        start = time.perf_counter()
+        scratch.time_steps(STEPS, size)
+        return (time.perf_counter() - start) / STEPS
+    except torch.cuda.OutOfMemoryError:
+        return float("inf")
+
+
+def _remembered() -> dict[str, str]:
+    return json.loads(paths.BACKENDS.read_text()) if paths.BACKENDS.is_file() else {}
