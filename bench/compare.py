@@ -1,0 +1,175 @@
+"""Our engine beside the baseline, in one run: the same networks, the same steps, interleaved.
+
+python bench/compare.py [--networks conv3_24 conv3_34 ...] [--steps 200] [--runs 5] [--out results/bench]
+"""
+
+import argparse
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT / "workflow"), str(ROOT)]
+
+from bench import baseline  # noqa: E402
+
+from puzzles.batches import batch_order  # noqa: E402
+from puzzles.csvs import write_csv  # noqa: E402
+from puzzles.data import Dataset, Preparation  # noqa: E402
+from puzzles.networks import build, initialize  # noqa: E402
+from puzzles.population import Population  # noqa: E402
+from puzzles.specs import Architecture, NetworkSpec, Select, from_dict  # noqa: E402
+from puzzles.workspace import set_environment  # noqa: E402
+
+SHAPES = {  # images, and what the baseline normalizes them with
+    "conv3_64": (32, 3),
+    "conv3_24": (32, 3),
+    "conv3_34": (28, 1),
+    "conv5": (32, 3),
+    "resnet56": (32, 3),
+    "conv3_24 on digits": (10, 1),
+    "conv5_16 on digits": (8, 1),
+}
+BATCH = 128
+MEAN, STD = 0.5, 0.5
+
+
+def spec_of(name: str, seed: int) -> NetworkSpec:
+    """The network of a line of the table."""
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())["architectures"]
+    architecture = from_dict(Architecture, raw[name.split()[0]])
+    augment = "crop_flip" if architecture.builder == "resnet" else "none"
+    init = "kaiming" if architecture.builder == "resnet" else "default"
+    return NetworkSpec(
+        "noise", architecture, input_mean=(MEAN,), input_std=(STD,), augment=augment, init=init, batch_size=BATCH, seed=seed
+    )
+
+
+def noise(name: str, count: int) -> Dataset:
+    """Seeded noise in the shape of the data: speed does not depend on what is in the images."""
+    (side, channels), draw = SHAPES[name], np.random.default_rng(0)
+    sets = [(draw.integers(256, size=(n, side, side, channels), dtype=np.uint8), np.arange(n) % 10) for n in (count, 10)]
+    return Dataset("noise", *sets[0], *sets[1])
+
+
+def run_baseline(name: str, steps: int, workers: int, threads: int, device: str) -> tuple[float, float]:
+    """Seconds of one network's epoch, and its loss on the first batch afterwards."""
+    torch.set_num_threads(threads)
+    spec, data = spec_of(name, 0), noise(name, steps * BATCH)
+    channels = data.train_x.shape[-1]
+    transform = baseline.transform([MEAN] * channels, [STD] * channels, spec.augment == "crop_flip")
+    images = baseline.Images(data.train_x, data.train_y, transform)
+    network = build(spec.architecture, (channels, *data.train_x.shape[1:3]), 10)
+    initialize(network, spec)
+    network.to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=spec.lr, momentum=spec.momentum)
+    order = batch_order(spec, 0, steps * BATCH).tolist()
+    seconds = baseline.train_epoch(network, optimizer, images, order, BATCH, workers, torch.device(device))
+    return seconds, final_loss(network, name, steps, device)
+
+
+def final_loss(network: torch.nn.Module, name: str, steps: int, device: str) -> float:
+    """The loss on the first thousand training images, in eval mode: to see that both have trained the same."""
+    examples = Preparation(noise(name, steps * BATCH), device).examples(spec_of(name, 0))
+    network.eval()
+    with torch.no_grad():
+        x, y = examples.train_x[:1000].permute(0, 3, 1, 2), examples.train_y[:1000]
+        return float(torch.nn.functional.cross_entropy(network(x), y))
+
+
+def run_ours(name: str, steps: int, seeds: list[int], device: str, start_at: float) -> tuple[float, float, float]:
+    """When one job started and ended an epoch of its networks, and the first one's loss afterwards."""
+    torch.set_num_threads(1)
+    population = Population(noise(name, steps * BATCH), {}, device=device)
+    members = [population._member(spec_of(name, seed), [Select("last")]) for seed in seeds]
+    if device == "cuda":  # graphs are captured and backends timed once, not in every epoch
+        population.engine.train_epoch([replace(m) for m in members])
+    time.sleep(max(0.0, start_at - time.time()))
+    start = time.time()
+    population.engine.train_epoch(members)
+    population.engine.sync(members)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    end = time.time()
+    return start, end, final_loss(members[0].network, name, steps, device)
+
+
+def ours(pool: ProcessPoolExecutor, name: str, steps: int, networks: int, jobs: int, device: str) -> tuple[float, float]:
+    """Seconds of an epoch of ``networks`` networks over ``jobs`` jobs, and the first network's loss."""
+    start_at = time.time() + 3 + 4e-4 * steps  # by then all jobs have prepared their data
+    shares = [list(range(networks))[k::jobs] for k in range(jobs)]
+    done = [job.result() for job in [pool.submit(run_ours, name, steps, share, device, start_at) for share in shares]]
+    return max(end for _, end, _ in done) - min(start for start, _, _ in done), done[0][2]
+
+
+def compare(name: str, steps: int, runs: int, networks: int, device: str) -> dict:
+    """One line of the table: the median of interleaved runs, and the range of the ratio."""
+    jobs = 1 if device == "cuda" else os.cpu_count()
+    networks = networks if device == "cuda" else jobs
+    with pool_of(1) as one, pool_of(jobs) as many:
+        trial = max(10, steps // 8)
+        settings = [(w, t) for w in (0, 2) for t in (1, 2)]
+        trials = {s: one.submit(run_baseline, name, trial, *s, device).result()[0] for s in settings}
+        workers, threads = min(trials, key=trials.get)
+        rows = []
+        for _ in range(runs):
+            base, base_loss = one.submit(run_baseline, name, steps, workers, threads, device).result()
+            our, our_loss = ours(many, name, steps, networks, jobs, device)
+            rows.append((steps / base, steps * networks / our, base_loss, our_loss))
+    table = pd.DataFrame(rows, columns=["baseline", "ours", "baseline_loss", "our_loss"])
+    ratio = table.ours / table.baseline
+    return {
+        "network": name,
+        "device": torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores, {platform.machine()}",
+        "networks": networks,
+        "steps": steps,
+        "runs": runs,
+        "baseline_steps_per_s": table.baseline.median(),
+        "baseline_workers": workers,
+        "baseline_threads": threads,
+        "network_steps_per_s": table.ours.median(),
+        "ratio": ratio.median(),
+        "ratio_low": ratio.min(),
+        "ratio_high": ratio.max(),
+        "loss_difference": float((table.our_loss / table.baseline_loss - 1).abs().max()),
+        "torch": torch.__version__,
+    }
+
+
+def pool_of(jobs: int) -> ProcessPoolExecutor:
+    """Fresh processes, so that malloc's settings and the number of threads take effect."""
+    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+
+
+def main() -> None:
+    """The command line above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=[n for n in SHAPES if n != "resnet56"], choices=list(SHAPES))
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--population", type=int, default=16, help="networks at once on a GPU; on a CPU one for each core")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    set_environment(str(ROOT / "workflow"))
+    rows = []
+    for name in options.networks:
+        rows.append(compare(name, options.steps, options.runs, options.population, device))
+        row = rows[-1]
+        print(f"{name}: {row['ratio']:.2f} x ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})", flush=True)
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_csv(pd.DataFrame(rows), options.out / "compare.csv")
+
+
+if __name__ == "__main__":
+    main()
