@@ -13,6 +13,7 @@ import yaml
 from puzzles.choices import changes, our_choices
 from puzzles.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED
 from puzzles.config import Config
+from puzzles.fits import ALL, WITHOUT
 from puzzles.style import r_squared
 
 FOLDER = Path(__file__).parent.parent / "report"
@@ -49,8 +50,8 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
         scorecard=[row | {"figures": _figures_of(row["figure"])} for row in card.to_dict("records")],
         verdicts={verdict: int((card.verdict == verdict).sum()) for verdict in VERDICTS},
         comparison=_comparison(config, fits),
-        ranks=_ranks(results.ranks),
-        fits=fits[(fits.n >= 3) & ~fits.networks.str.startswith("image_")].to_dict("records"),
+        ranks=_ranks(_distinct(results.ranks[results.ranks.n > 2])),
+        fits=_distinct(fits[fits.slope.notna() & ~fits.networks.str.startswith("image_")]).to_dict("records"),
         missed=_missed(results.networks),
         provenance=provenance,
         choices=our_choices(config.raw),
@@ -95,6 +96,12 @@ def _comparison(config: Config, fits: pd.DataFrame) -> list[dict]:
             }
         )
     return rows
+
+
+def _distinct(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the rows "without random labels" of experiments that have none: they say the same as "all"."""
+    everything = table[table.networks == ALL].groupby("experiment").n.max()
+    return table[(table.networks != WITHOUT) | (table.n < table.experiment.map(everything))]
 
 
 def _missed(networks: pd.DataFrame) -> list[dict]:

@@ -85,7 +85,15 @@ rule scorecard:
     params:
         experiments=digest(plan.raw["architectures"], plan.experiments),
         claims=digest((here / "claims.yaml").read_text()),
-        code=code_digest("claims", "evidence", "statistics_of_claims", "intervals", "columns"),
+        code=code_digest(
+            "claims",
+            "evidence",
+            "statistics_of_claims",
+            "intervals",
+            "columns",
+            "networks",
+            "norms",
+        ),
     message:
         "judging the paper's claims"
     script:
