@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from torch import nn
 
 from puzzles import intervals
 from puzzles.evidence import EXACT, INTERVAL, RANGE, Evidence, Found, estimate, fitted_line
@@ -222,6 +223,8 @@ def parameters(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 def l1_divisor(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """What the L1 norm of each layer of a network is divided by (Fig. 9), by adding up its weights."""
     network = build(Architecture("conv", (3, 4), bias="first"), (1, 8, 8), 10)
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, -0.25)
     sums = [sum(float(p.detach().double().abs().sum()) for p in layer.parameters()) for _, layer in weight_layers(network)]
     ratios = [total / norm for total, norm in zip(sums, layer_norms(network, "l1"), strict=True)]
     return Found(float(np.mean(ratios)), min(ratios), max(ratios), RANGE)
