@@ -11,7 +11,7 @@ import torch
 from conftest import small_spec
 from safetensors import safe_open
 
-from puzzles import cache, paths, population
+from puzzles import cache, devices, paths, population
 from puzzles.config import Config, load
 from puzzles.data import Dataset
 from puzzles.files import atomic
@@ -227,3 +227,10 @@ def test_without_a_gpu_training_falls_back_to_the_cpu_and_says_so(
     ensure_trained("t", want(small_spec(epochs=1)), digits, {}, {"device": "cuda"})
     assert [r.message for r in caplog.records if r.levelname == "WARNING"] == ["no CUDA GPU found: training on the CPU"]
     assert cache.load(small_spec(epochs=1), digits.digest)
+
+
+def test_each_job_takes_a_gpu_of_its_own_while_there_is_one(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "_taken", [])
+    assert [devices._take_gpu(2) for _ in range(3)] == [0, 1, 0]  # the third shares
+    devices._taken[1].release()
+    assert devices._take_gpu(2) == 1

@@ -27,6 +27,11 @@ def network_lock(spec_hash: str) -> Path:
     return CACHE / "locks" / f"{spec_hash}.lock"
 
 
+def gpu_lock(index: int) -> Path:
+    """Held by the process that trains on a GPU of this machine."""
+    return CACHE / "locks" / f"gpu-{index}.lock"
+
+
 def run(name: str, *parts: str) -> str:
     """A file of a run, as Snakemake wants it: ``run("demo", "figures", "fig02.png")``."""
     return (RESULTS / name).joinpath(*parts).as_posix()

@@ -22,6 +22,11 @@ def set_environment(library: str) -> None:
         os.environ.setdefault(name, str(2**28))
 
 
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA GPU; asked when rules are read, so without importing torch."""
+    return Path("/dev/nvidia0").exists()
+
+
 def clear_stale_lock(root: Path = Path(".snakemake")) -> None:
     """Remove the lock files that a killed Snakemake has left behind, so that the same command can just be run again.
 

@@ -9,7 +9,7 @@ from puzzles import paths
 from puzzles.config import load
 from puzzles.digests import code_digest, digest
 from puzzles.errors import ConfigError
-from puzzles.workspace import clear_stale_lock, set_environment
+from puzzles.workspace import clear_stale_lock, has_gpu, set_environment
 
 set_environment(str(here))
 clear_stale_lock()
@@ -31,6 +31,11 @@ wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     figure="fig[A-Za-z0-9_]+",
     shard=r"\d+",
+
+
+def gpus():
+    """How many GPUs a training job takes."""
+    return int(has_gpu() and plan.runtime.get("device", "auto") != "cpu")
 
 
 def out(*parts):

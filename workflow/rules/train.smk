@@ -12,6 +12,7 @@ rule pretrain:
     resources:
         mem_mb=4000,
         runtime=720,
+        gpu=gpus(),
     params:
         specs=lambda w: digest(plan.experiments[w.experiment].pretrainings),
     message:
@@ -36,6 +37,7 @@ rule train_shard:
     resources:
         mem_mb=4000,
         runtime=720,
+        gpu=gpus(),
     params:
         specs=lambda w: digest(plan.experiments[w.experiment].networks),
     message:
@@ -61,6 +63,7 @@ rule train:
     resources:
         mem_mb=4000,
         runtime=720,
+        gpu=gpus(),
     params:
         specs=lambda w: digest(
             plan.experiments[w.experiment].networks,
