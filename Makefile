@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: demo test paper figures publish lint
+.PHONY: demo test paper figures publish bench lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -15,6 +15,10 @@ figures: .venv/installed  ## every figure and the report of a published run, wit
 
 publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.published publish $(RUN)
+
+bench: .venv/installed  ## the engine beside what the tutorials do, on this machine, into results/bench
+	PYTHONPATH=.:workflow .venv/bin/python bench/compare.py
+	PYTHONPATH=.:workflow .venv/bin/python bench/growth.py
 
 test: .venv/installed
 	.venv/bin/python -m pytest

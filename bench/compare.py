@@ -1,15 +1,16 @@
 """Our engine beside the baseline, in one run: the same networks, the same steps, interleaved.
 
-python bench/compare.py [--networks conv3_24 conv3_34 ...] [--steps 200] [--runs 5] [--out results/bench]
+PYTHONPATH=.:workflow python bench/compare.py [--networks conv3_24 conv3_34 ...] [--steps 200] [--runs 5]
 """
 
 import argparse
 import multiprocessing
 import os
 import platform
-import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,19 +19,16 @@ import pandas as pd
 import torch
 import yaml
 
+from bench import baseline
+from puzzles.batches import batch_order
+from puzzles.csvs import write_csv
+from puzzles.data import Dataset, Preparation
+from puzzles.networks import build, initialize
+from puzzles.population import Population
+from puzzles.specs import Architecture, NetworkSpec, Select, from_dict
+from puzzles.workspace import set_environment
+
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "workflow"), str(ROOT)]
-
-from bench import baseline  # noqa: E402
-
-from puzzles.batches import batch_order  # noqa: E402
-from puzzles.csvs import write_csv  # noqa: E402
-from puzzles.data import Dataset, Preparation  # noqa: E402
-from puzzles.networks import build, initialize  # noqa: E402
-from puzzles.population import Population  # noqa: E402
-from puzzles.specs import Architecture, NetworkSpec, Select, from_dict  # noqa: E402
-from puzzles.workspace import set_environment  # noqa: E402
-
 SHAPES = {  # images, and what the baseline normalizes them with
     "conv3_64": (32, 3),
     "conv3_24": (32, 3),
@@ -116,7 +114,7 @@ def compare(name: str, steps: int, runs: int, networks: int, device: str) -> dic
     """One line of the table: the median of interleaved runs, and the range of the ratio."""
     jobs = 1 if device == "cuda" else os.cpu_count()
     networks = networks if device == "cuda" else jobs
-    with pool_of(1) as one, pool_of(jobs) as many:
+    with pool_of(1) as one, pool_of(jobs, ours=True) as many:
         trial = max(10, steps // 8)
         settings = [(w, t) for w in (0, 2) for t in (1, 2)]
         trials = {s: one.submit(run_baseline, name, trial, *s, device).result()[0] for s in settings}
@@ -146,9 +144,17 @@ def compare(name: str, steps: int, runs: int, networks: int, device: str) -> dic
     }
 
 
-def pool_of(jobs: int) -> ProcessPoolExecutor:
-    """Fresh processes, so that malloc's settings and the number of threads take effect."""
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+@contextmanager
+def pool_of(jobs: int, ours: bool = False) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes; ours with the environment of our jobs (malloc's settings work only when set before Python starts)."""
+    before = dict(os.environ)
+    if ours:
+        set_environment(str(ROOT))
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(time.sleep, [0.2] * jobs))  # started, and in this environment
+        os.environ.clear()
+        os.environ.update(before)
+        yield pool
 
 
 def main() -> None:
@@ -161,7 +167,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    set_environment(str(ROOT / "workflow"))
     rows = []
     for name in options.networks:
         rows.append(compare(name, options.steps, options.runs, options.population, device))

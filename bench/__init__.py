@@ -1,0 +1,1 @@
+"""Speed: the engine beside what the tutorials do."""

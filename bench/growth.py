@@ -1,0 +1,55 @@
+"""How the cost of an epoch grows: with the number of networks that train together, and with the number of examples.
+
+PYTHONPATH=.:workflow python bench/growth.py [--network conv5] [--steps 20] [--out results/bench]
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from bench.compare import BATCH, SHAPES, noise, spec_of
+from puzzles.csvs import write_csv
+from puzzles.population import Population
+from puzzles.specs import Select
+
+POPULATIONS = (1, 2, 4, 8, 16, 32)
+EXAMPLES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
+
+
+def epoch_seconds(name: str, networks: int, examples: int, device: str) -> float:
+    """Seconds of one epoch of a population in one job, the second epoch of two: the first warms up."""
+    population = Population(noise(name, examples), {}, device=device)
+    members = [population._member(spec_of(name, seed), [Select("last")]) for seed in range(networks)]
+    for _ in range(2):
+        start = time.perf_counter()
+        population.engine.train_epoch(members)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+    return seconds
+
+
+def main() -> None:
+    """The command line above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", default="conv5", choices=list(SHAPES))
+    parser.add_argument("--steps", type=int, default=20, help="of each network, for the growth with their number")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.set_num_threads(1)
+    rows = []
+    for networks, examples in [(p, options.steps * BATCH) for p in POPULATIONS] + [(1, n) for n in EXAMPLES]:
+        seconds = epoch_seconds(options.network, networks, examples, device)
+        row = {"network": options.network, "networks": networks, "examples": examples, "seconds_per_epoch": seconds}
+        rows.append(row | {"us_per_network_and_example": 1e6 * seconds / networks / examples})
+        print(rows[-1], flush=True)
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_csv(pd.DataFrame(rows), options.out / "growth.csv")
+
+
+if __name__ == "__main__":
+    main()
