@@ -1,5 +1,6 @@
 # Load and check the configuration, and the few functions that rules share.
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 here = Path(str(workflow.current_basedir)).parent  # the folder workflow/

@@ -16,7 +16,7 @@ rule measure:
     resources:
         mem_mb=4000,
     params:
-        experiment=lambda w: digest(plan.experiments[w.experiment]),
+        experiment=lambda w: digest(replace(plan.experiments[w.experiment], description="")),
         code=code_digest(
             "tables", "measure", "norms", "networks", "data", "labels", "specs", "streams"
         ),
