@@ -162,7 +162,7 @@ def test_a_panel_shows_every_network_and_the_lines_asked_for(drawn: tuple) -> No
     assert np.allclose(y - x, fit.unit_slope_intercept)
     labels = ax.get_legend_handles_labels()[1]
     assert {"random labels", "natural labels", "missed the criterion"} <= set(labels)
-    assert "n = 5" in ax.texts[0].get_text()
+    assert "n = 5" in ax.get_title(loc="left")
 
 
 def test_a_panel_without_the_random_labels_has_the_line_without_them(drawn: tuple) -> None:

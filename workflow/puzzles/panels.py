@@ -159,10 +159,9 @@ def _lines(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None
     for draw_line, (low, high), value, label in _levels(ax, panel, table):
         if low <= value <= high:
             draw_line(value, label=label, color=style.GREY, linestyle=(0, (1, 2)), zorder=1)
-    if has_line and "ols" in kinds:
+    if has_line and "ols" in kinds:  # above the panel, where no point can be
         text = f"slope {fit.slope:.3f}, $R^2$ = {style.r_squared(fit.r2)}, n = {fit.n:.0f}"
-        box = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5}
-        ax.text(0.02, 0.97, text, transform=ax.transAxes, va="top", fontsize=9, bbox=box, zorder=4)
+        ax.set_title("\n".join(filter(None, [panel.get("title"), text])), loc="left")
 
 
 def _levels(ax: plt.Axes, panel: dict, table: pd.DataFrame) -> list[tuple[Callable, tuple[float, float], float, str]]:
