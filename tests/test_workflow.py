@@ -198,23 +198,6 @@ def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) ->
     assert all(name.removesuffix(".safetensors") in specs for name in finished.networks())
 
 
-def test_a_published_experiment_is_taken_over_when_every_network_is_the_same(finished: Workspace) -> None:
-    command = [sys.executable, "-m", "puzzles.published", "publish", "tiny"]
-    subprocess.run(command, cwd=finished.folder, env={**os.environ, "PYTHONPATH": "workflow"}, check=True)
-    before = finished.tables()
-    for folder in ("results/cache", "results/tiny"):
-        shutil.rmtree(finished.folder / folder)
-    finished.change("reuse", "reference")
-    assert "train" not in finished.planned()
-    finished.snakemake()
-    assert finished.networks() == {}
-    assert finished.tables() == before
-    shutil.rmtree(finished.folder / RUN)
-    finished.change("experiments.init_3layer.network.epochs", 6)
-    planned = finished.planned()
-    assert (planned["train"], planned["reuse"]) == (1, 2)
-
-
 def test_one_figure_needs_its_experiment_only(empty: Workspace) -> None:
     plan = {"download": 1, "pretrain": 1, "train": 1, "measure": 1, "fits": 1, "figure": 1}
     assert empty.planned("fig10") == plan

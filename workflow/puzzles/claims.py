@@ -46,10 +46,15 @@ def judge(claim: dict, evidence: Evidence) -> dict:
     why = "; ".join(_sentence(test, found) for test, found in results)
     if unmet:
         return row | {"verdict": NOT_RUN, "why": f"{unmet}; here: {why}"}
-    if any(np.isnan(found.value) for _, found in results):
+    if any(np.isnan(found.value) or _lacks_interval(test, found) for test, found in results):
         return row | {"verdict": NOT_RUN, "why": why}
     verdict = REPRODUCED if all(holds(test, found) for test, found in results) else NOT_REPRODUCED
     return row | {"verdict": verdict, "why": why}
+
+
+def _lacks_interval(test: dict, found: Found) -> bool:
+    """Whether the test asks for an interval that the run is too small to have."""
+    return test.get("judge", "value") != "value" and np.isnan(found.low)
 
 
 def holds(test: dict, found: Found) -> bool:
@@ -90,6 +95,8 @@ def _sentence(test: dict, found: Found) -> str:
     if np.isnan(found.value):
         return f"{name}: {found.because}"
     low, high = _bounds(test)
+    if _lacks_interval(test, found):
+        return f"{name} {found.value:.6g}: too few networks for an interval"
     ends = f" ({found.low:.4g} to {found.high:.4g})" if np.isfinite(found.low) else ""
     because = f" [{found.because}]" if found.because else ""
     if not np.isfinite([low, high]).any():

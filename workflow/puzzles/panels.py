@@ -27,8 +27,10 @@ def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFra
         if rows.random_labels.any():
             look = {"marker": "*", "s": 150, "edgecolor": style.RED}
         _points(ax, panel, rows, colours, style.group_label(group), look)
-    missed = table[~table.met_criterion]
-    _points(ax, panel, missed, colours, "missed the criterion", {"marker": "X", "s": 44, "edgecolor": style.GREY})
+    for random, marker, label in ((False, "X", "missed the criterion"), (True, "*", "random labels, missed the criterion")):
+        missed = table[~table.met_criterion & (table.random_labels == random)]
+        look = {"marker": marker, "s": 110 if random else 44, "edgecolor": style.GREY}
+        _points(ax, panel, missed, colours, label, look)
     _finish(ax, panel, experiment, table, fit)
 
 
@@ -72,6 +74,9 @@ def histogram(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataF
     colours = _colours(experiment)
     for row in table.itertuples():
         bins = histograms[histograms.network == row.network]
+        if not np.isfinite(row.rho) or not np.isfinite(bins.high).all():
+            ax.text(0.5, 0.5, "the network diverged", transform=ax.transAxes, ha="center")
+            continue
         factor = 1.0 if panel["x"].startswith("norm_") else row.rho
         edges = np.append(bins.low, bins.high.iloc[-1]) * factor
         colour = colours(pd.Series([row.value]))[0] if len(table) > 1 else style.BLUE
@@ -181,11 +186,11 @@ def _curves(panel: dict, table: pd.DataFrame, fit: pd.Series | None, x: np.ndarr
     curves = {}
     for kind in panel.get("lines", []):
         if kind == "ols" and fit is not None:
-            curves["least squares"] = (fit.intercept + fit.slope * x, {"color": style.BLACK})
+            curves["least squares"] = (fit.intercept + fit.slope * x, {"color": style.GREEN})
         elif kind == "unit_slope" and fit is not None:
-            curves["slope 1"] = (x + fit.unit_slope_intercept, {"color": style.BLUE, "linestyle": "-."})
+            curves["slope 1"] = (x + fit.unit_slope_intercept, {"color": style.BLACK, "linestyle": "-."})
         elif kind == "diagonal":
-            curves["diagonal"] = (x, {"color": style.GREY, "linestyle": ":"})
+            curves["diagonal"] = (x, {"color": style.BLUE, "linestyle": ":"})
         elif kind == "psi_inverse":
             curves["shape of Eq. 12"] = (_psi_inverse(x - table[panel["x"]].min()), {"color": style.BLUE})
         elif kind == "bound":

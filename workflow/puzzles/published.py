@@ -20,7 +20,6 @@ from puzzles.csvs import read_all, read_csv
 from puzzles.errors import PuzzleError, ResultsError
 from puzzles.files import atomic
 from puzzles.plots import Drawn, draw
-from puzzles.provenance import resolved_specs
 from puzzles.report import Results, render
 
 REFERENCE = paths.RESULTS / "reference"
@@ -103,29 +102,6 @@ def largest() -> str:
     if not _published():
         raise ResultsError(f"{REFERENCE}: found no published run, expected at least one")
     return max(_published(), key=work)
-
-
-REUSED = ("history", "measurements", "families", "histograms")
-
-
-def reusable(config: Config) -> dict[str, dict[str, str]]:
-    """The experiments whose tables a published run has, from the very same networks: folder and file of each table.
-
-    Every spec of the experiment must be equal, and its snapshots and norms measured. The run's own name is looked at first.
-    """
-    found: dict[str, dict[str, str]] = {}
-    specs = resolved_specs(config)
-    for run in sorted(_published(), key=lambda name: (name != config.run, name)):
-        known = json.loads((REFERENCE / run / "specs.json").read_text())
-        for name, experiment in config.experiments.items():
-            if name in found or known.get(name) != json.loads(json.dumps(specs[name])):
-                continue
-            files = {folder: REFERENCE / run / folder / f"{name}.csv" for folder in REUSED}
-            table = read_csv(files["measurements"])
-            wanted = {(s.name, norm) for s in experiment.select for norm in experiment.norms}
-            if wanted == set(zip(table.snapshot, table.norm, strict=True)):
-                found[name] = {folder: file.as_posix() for folder, file in files.items()}
-    return found
 
 
 def _published() -> list[str]:

@@ -112,12 +112,15 @@ def slope_difference(evidence: Evidence, test: dict, experiments: list[str]) -> 
 def slope_intervals_apart(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """How many pairs of experiments have slopes (without random labels) whose 95 % intervals do not overlap."""
     lines = [fitted_line(evidence, e, evidence.config.experiments[e].norms[0], WITHOUT) for e in experiments]
-    ends = [(line.slope_low, line.slope_high) for line in lines if line is not None and np.isfinite(line.slope)]
-    if len(ends) < 2:
-        return Found(np.nan, because="fewer than two experiments have a line")
+    without = [
+        name for name, line in zip(experiments, lines, strict=True) if line is None or not np.isfinite(line.slope_boot_low)
+    ]
+    if without:
+        return Found(np.nan, because=f"no line with an interval in {', '.join(without)}")
+    ends = [(line.slope_boot_low, line.slope_boot_high) for line in lines]
     pairs = [(a, b) for k, a in enumerate(ends) for b in ends[:k]]
     apart = sum(a[1] < b[0] or b[1] < a[0] for a, b in pairs)
-    slopes = [line.slope for line in lines if line is not None and np.isfinite(line.slope)]
+    slopes = [line.slope for line in lines]
     return Found(float(apart), because=f"of {len(pairs)} pairs; slopes from {min(slopes):.3f} to {max(slopes):.3f}")
 
 
@@ -200,8 +203,9 @@ def seeds_within_conditions(evidence: Evidence, test: dict, experiments: list[st
 def rising_rho(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """The share of steps between evaluated epochs in which rho grows, once the training error is 0."""
     table = evidence.history[evidence.history.experiment.isin(experiments)]
+    table = table.drop_duplicates(["network", "epoch"])  # experiments may share networks; their names hold their hashes
     steps: list[bool] = []
-    for _, rows in table.groupby(["experiment", "network"]):
+    for _, rows in table.groupby("network"):
         fitted = rows[(rows.train_error == 0).cummax()]
         steps += list(fitted.rho.diff().dropna() > 0)
     if not steps:

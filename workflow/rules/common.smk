@@ -20,12 +20,6 @@ try:
 except ConfigError as error:
     sys.exit(str(error))
 
-reused = {}
-if plan.raw.get("reuse") == "reference":
-    from puzzles.published import reusable
-
-    reused = reusable(plan)
-
 
 wildcard_constraints:
     experiment="[A-Za-z0-9_]+",

@@ -26,6 +26,7 @@ rule report:
         texts=digest(
             *((here / "report" / f).read_text() for f in ("report.html.j2", "errata.yaml"))
         ),
+        paper=digest((here.parent / "config.yaml").read_text()),
         benchmarks=benchmarks(),
     message:
         "writing the report"
