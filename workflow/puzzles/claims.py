@@ -11,7 +11,8 @@ from puzzles.statistics_of_claims import STATISTICS
 
 CLAIMS = Path(__file__).parent.parent / "claims.yaml"
 REPRODUCED, NOT_REPRODUCED, NOT_RUN = "reproduced", "not reproduced", "not run at this scale"
-COLUMNS = ["id", "figure", "kind", "statement", "paper", "ours", "low", "high", "interval", "verdict", "why", "experiments"]
+COLUMNS = ["id", "figure", "kind", "statement", "paper", "quantity", "ours", "low", "high", "interval"]
+COLUMNS += ["verdict", "why", "experiments"]
 
 
 def load_claims() -> list[dict]:
@@ -31,7 +32,7 @@ def judge(claim: dict, evidence: Evidence) -> dict:
     the claim is about, or has too few networks that met their criterion. Else every test of the claim must hold.
     """
     row = {column: claim.get(column, "") for column in ("id", "figure", "kind", "statement", "paper")}
-    row |= {"ours": np.nan, "low": np.nan, "high": np.nan, "interval": ""}
+    row |= {"quantity": _quantity(claim["tests"][0]), "ours": np.nan, "low": np.nan, "high": np.nan, "interval": ""}
     experiments = claim.get("experiments", list(evidence.config.experiments))
     row["experiments"] = " ".join(experiments)
     absent = [name for name in experiments if name not in evidence.config.experiments]
@@ -86,12 +87,15 @@ def _unmet(needs: dict, evidence: Evidence, experiments: list[str]) -> str:
     return ""
 
 
-def _sentence(test: dict, found: Found) -> str:
-    name = test["of"].replace("_", " ")
+def _quantity(test: dict) -> str:
+    """What a test looks at: ``kendall (rho, test_error), natural labels``."""
     about = [str(test[key]) for key in ("column", "x", "y", "architecture") if key in test]
-    name += f" ({', '.join(about)})" if about else ""
-    if test.get("labels") in ("natural", "random"):
-        name += f", {test['labels']} labels"
+    name = test["of"].replace("_", " ") + (f" ({', '.join(about)})" if about else "")
+    return f"{name}, {test['labels']} labels" if test.get("labels") in ("natural", "random") else name
+
+
+def _sentence(test: dict, found: Found) -> str:
+    name = _quantity(test)
     if np.isnan(found.value):
         return f"{name}: {found.because}"
     low, high = _bounds(test)

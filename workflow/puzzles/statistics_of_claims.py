@@ -71,6 +71,14 @@ def spearman(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 
 
 @statistic
+def log_slope(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
+    """The exponent b of y ~ x^b: the slope of log y on log x."""
+    table = evidence.rows(test, experiments)
+    table = table[(table[test["x"]] > 0) & (table[test["y"]] > 0)]
+    return estimate(lambda x, y: intervals.slope(np.log(x), np.log(y)), table, test["x"], test["y"])
+
+
+@statistic
 def r_squared(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """R2 of the least-squares line through two columns."""
     return estimate(intervals.r_squared, evidence.rows(test, experiments), test["x"], test["y"])

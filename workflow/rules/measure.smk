@@ -93,6 +93,8 @@ rule scorecard:
             "columns",
             "networks",
             "norms",
+            "specs",
+            "fits",
         ),
     message:
         "judging the paper's claims"
