@@ -4,9 +4,9 @@ PYTHONPATH=.:workflow python bench/compare.py [--networks conv3_24 conv3_34 ...]
 """
 
 import argparse
+import math
 import multiprocessing
 import os
-import platform
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -18,8 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench import baseline
+from bench.machine import cores, describe, peak_flops
 from puzzles.batches import batch_order
 from puzzles.csvs import write_csv
 from puzzles.data import Dataset, Preparation
@@ -39,6 +41,7 @@ SHAPES = {  # images, and what the baseline normalizes them with
     "conv5_16 on digits": (8, 1),
 }
 BATCH = 128
+EPOCH = 50_000  # examples in what the table calls an epoch
 MEAN, STD = 0.5, 0.5
 
 
@@ -58,6 +61,15 @@ def noise(name: str, count: int) -> Dataset:
     (side, channels), draw = SHAPES[name], np.random.default_rng(0)
     sets = [(draw.integers(256, size=(n, side, side, channels), dtype=np.uint8), np.arange(n) % 10) for n in (count, 10)]
     return Dataset("noise", *sets[0], *sets[1])
+
+
+def step_flops(name: str) -> int:
+    """Floating-point operations of one step of one network: forward and backward, of convolutions and products."""
+    (side, channels), spec = SHAPES[name], spec_of(name, 0)
+    network = build(spec.architecture, (channels, side, side), 10)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.zeros(BATCH, channels, side, side)).sum().backward()
+    return counter.get_total_flops()
 
 
 def run_baseline(name: str, steps: int, workers: int, threads: int, device: str) -> tuple[float, float]:
@@ -111,10 +123,14 @@ def ours(pool: ProcessPoolExecutor, name: str, steps: int, networks: int, jobs: 
 
 
 def compare(name: str, steps: int, runs: int, networks: int, device: str) -> dict:
-    """One line of the table: the median of interleaved runs, and the range of the ratio."""
-    jobs = 1 if device == "cuda" else os.cpu_count()
+    """One line of the table: the median of interleaved runs, the range of the ratio, and the share of the peak.
+
+    The peak is that of large fp32 products (TF32 on a GPU) measured in the same run, of all cores together.
+    """
+    jobs = 1 if device == "cuda" else cores()
     networks = networks if device == "cuda" else jobs
     with pool_of(1) as one, pool_of(jobs, ours=True) as many:
+        peak = sum(pool.result() for pool in [many.submit(peak_flops, device) for _ in range(jobs)])
         trial = max(10, steps // 8)
         settings = [(w, t) for w in (0, 2) for t in (1, 2)]
         trials = {s: one.submit(run_baseline, name, trial, *s, device).result()[0] for s in settings}
@@ -125,10 +141,9 @@ def compare(name: str, steps: int, runs: int, networks: int, device: str) -> dic
             our, our_loss = ours(many, name, steps, networks, jobs, device)
             rows.append((steps / base, steps * networks / our, base_loss, our_loss))
     table = pd.DataFrame(rows, columns=["baseline", "ours", "baseline_loss", "our_loss"])
-    ratio = table.ours / table.baseline
+    ratio, flops = table.ours / table.baseline, step_flops(name)
     return {
         "network": name,
-        "device": torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores, {platform.machine()}",
         "networks": networks,
         "steps": steps,
         "runs": runs,
@@ -140,7 +155,12 @@ def compare(name: str, steps: int, runs: int, networks: int, device: str) -> dic
         "ratio_low": ratio.min(),
         "ratio_high": ratio.max(),
         "loss_difference": float((table.our_loss / table.baseline_loss - 1).abs().max()),
-        "torch": torch.__version__,
+        "network_epochs_per_s": table.ours.median() / math.ceil(EPOCH / BATCH),
+        "pflop_per_epoch": flops * EPOCH / BATCH / 1e15,
+        "share_of_peak": flops * table.ours.median() / peak,
+        "baseline_share_of_peak": flops * table.baseline.median() / peak,
+        "peak_tflops": peak / 1e12,
+        **describe(device),
     }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from bench.compare import BATCH, SHAPES, noise, spec_of
+from bench.machine import describe
 from puzzles.csvs import write_csv
 from puzzles.population import Population
 from puzzles.specs import Select
@@ -20,16 +21,17 @@ EXAMPLES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 
 
 def epoch_seconds(name: str, networks: int, examples: int, device: str) -> float:
-    """Seconds of one epoch of a population in one job, the second epoch of two: the first warms up."""
+    """Seconds of one epoch of a population in one job, once everything has warmed up."""
     population = Population(noise(name, examples), {}, device=device)
     members = [population._member(spec_of(name, seed), [Select("last")]) for seed in range(networks)]
-    for _ in range(2):
-        start = time.perf_counter()
+    if device == "cuda":  # graphs are captured in the first epoch
         population.engine.train_epoch(members)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-    return seconds
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    population.engine.train_epoch(members)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -41,12 +43,15 @@ def main() -> None:
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.set_num_threads(1)
+    epoch_seconds(options.network, 1, BATCH, device)  # the process itself warms up
     rows = []
-    for networks, examples in [(p, options.steps * BATCH) for p in POPULATIONS] + [(1, n) for n in EXAMPLES]:
+    number = [("networks", p, options.steps * BATCH) for p in POPULATIONS]
+    for part, networks, examples in [*number, *(("examples", 1, n) for n in EXAMPLES)]:
         seconds = epoch_seconds(options.network, networks, examples, device)
-        row = {"network": options.network, "networks": networks, "examples": examples, "seconds_per_epoch": seconds}
-        rows.append(row | {"us_per_network_and_example": 1e6 * seconds / networks / examples})
-        print(rows[-1], flush=True)
+        row = {"network": options.network, "part": part, "networks": networks, "examples": examples}
+        row["seconds_per_epoch"] = seconds
+        rows.append(row | {"us_per_network_and_example": 1e6 * seconds / networks / examples, **describe(device)})
+        print(f"{networks} networks, {examples} examples: {seconds:.2f} s for an epoch", flush=True)
         options.out.mkdir(parents=True, exist_ok=True)
         write_csv(pd.DataFrame(rows), options.out / "growth.csv")
 

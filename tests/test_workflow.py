@@ -1,5 +1,6 @@
 """The workflow as a user runs it: real Snakemake, real (tiny) trainings, in a copy of the project."""
 
+import json
 import os
 import re
 import shutil
@@ -196,6 +197,37 @@ def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) ->
     assert (finished.folder / f"{RUN}-redrawn/report.html").stat().st_size > 10_000
     specs = (finished.folder / "results/reference/tiny/specs.json").read_text()
     assert all(name.removesuffix(".safetensors") in specs for name in finished.networks())
+
+
+def test_a_published_experiment_is_taken_over_when_every_network_is_the_same(finished: Workspace) -> None:
+    command = [sys.executable, "-m", "puzzles.published", "publish", "tiny"]
+    subprocess.run(command, cwd=finished.folder, env={**os.environ, "PYTHONPATH": "workflow"}, check=True)
+    before = finished.tables()
+    for folder in ("results/cache", "results/tiny"):
+        shutil.rmtree(finished.folder / folder)
+    finished.change("reuse", "reference")
+    assert "train" not in finished.planned()
+    finished.snakemake()
+    assert finished.networks() == {}
+    assert finished.tables() == before
+    assert "Taken over from published runs" in (finished.folder / RUN / "report.html").read_text()
+    shutil.rmtree(finished.folder / RUN)
+    finished.change("experiments.init_3layer.network.epochs", 6)  # other networks
+    finished.change("experiments.corruption_3layer.norms", ["l2"])  # other measurements
+    planned = finished.planned()
+    assert (planned["train"], planned["reuse"]) == (2, 1)
+
+
+def test_a_published_experiment_on_other_data_is_refused(finished: Workspace) -> None:
+    command = [sys.executable, "-m", "puzzles.published", "publish", "tiny"]
+    subprocess.run(command, cwd=finished.folder, env={**os.environ, "PYTHONPATH": "workflow"}, check=True)
+    records = finished.folder / "results/reference/tiny/provenance.json"
+    other = json.loads(records.read_text())
+    other["datasets"][0]["test"]["sha256"] = "0" * 64
+    records.write_text(json.dumps(other))
+    finished.change("reuse", "reference")
+    shutil.rmtree(finished.folder / RUN / "measurements")
+    assert "found a test set of digits with sha256" in finished.snakemake(ok=False)
 
 
 def test_one_figure_needs_its_experiment_only(empty: Workspace) -> None:

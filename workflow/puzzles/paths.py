@@ -4,6 +4,7 @@ from pathlib import Path
 
 RESULTS = Path("results")
 CACHE = RESULTS / "cache"
+REFERENCE = RESULTS / "reference"  # published runs
 BACKENDS = CACHE / "backends.json"  # which convolution backend was fastest here
 
 
@@ -35,3 +36,8 @@ def gpu_lock(index: int) -> Path:
 def run(name: str, *parts: str) -> str:
     """A file of a run, as Snakemake wants it: ``run("demo", "figures", "fig02.png")``."""
     return (RESULTS / name).joinpath(*parts).as_posix()
+
+
+def published_runs() -> list[str]:
+    """The names of the runs in results/reference."""
+    return sorted(path.parent.name for path in REFERENCE.glob("[!.]*/config.yaml"))

@@ -11,18 +11,19 @@ import pandas as pd
 import torch
 
 from puzzles.config import Config
-from puzzles.specs import as_dict
+from puzzles.reuse import measured, measuring
 
 STAGES = ("pretrain", "train", "measure")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "statsmodels", "matplotlib", "snakemake")
 
 
-def collect(config: Config, datasets: list[dict], benchmarks: str | Path) -> dict:
+def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused: dict[str, dict]) -> dict:
     """Everything about a run that its tables do not say.
 
     Args:
         datasets: the provenance of each data set, as the data stage wrote it.
         benchmarks: the folder of Snakemake's benchmark files, for the seconds that each job took.
+        reused: experiments whose tables were taken from a published run, and where those were computed (``reuse.origins``).
     """
     return {
         "run": config.run,
@@ -30,22 +31,15 @@ def collect(config: Config, datasets: list[dict], benchmarks: str | Path) -> dic
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
         "datasets": datasets,
+        "measuring": measuring(),
+        "measured": measured(config),
+        "reused": reused,
         "seconds": {name: _seconds(Path(benchmarks), name) for name in config.experiments},
     }
-
-
-def resolved_specs(config: Config) -> dict:
-    """The whole description of every network: experiment, network's name, settings that differ from their defaults."""
-    specs = {}
-    for name, experiment in config.experiments.items():
-        specs[name] = {
-            n.name: {"hash": n.spec.hash} | as_dict(n.spec) for n in (*experiment.pretrainings, *experiment.networks)
-        }
-    return specs
 
 
 def _commit() -> str:
@@ -53,7 +47,7 @@ def _commit() -> str:
     return described.stdout.strip() or "unknown"
 
 
-def _processor() -> str:
+def processor() -> str:
     """The name of the processor, where the system tells."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []

@@ -22,7 +22,6 @@ from puzzles.files import atomic
 from puzzles.plots import Drawn, draw
 from puzzles.report import Results, render
 
-REFERENCE = paths.RESULTS / "reference"
 FOLDERS = ("measurements", "history", "families", "histograms", "figures")
 TABLES = ("fits", "ranks", "scorecard")
 RECORDS = ("config.yaml", "specs.json", "provenance.json")
@@ -34,7 +33,7 @@ def publish(run: str) -> Path:
     Raises:
         ResultsError: the run is not finished.
     """
-    source, target = paths.RESULTS / run, REFERENCE / run
+    source, target = paths.RESULTS / run, paths.REFERENCE / run
     wanted = [*RECORDS, *(f"tables/{table}.csv" for table in TABLES), *FOLDERS]
     missing = [name for name in wanted if not (source / name).exists()]
     if missing:
@@ -62,9 +61,11 @@ def redraw(run: str | None = None) -> Path:
     Raises:
         ResultsError: no such run is published.
     """
-    source = REFERENCE / (run or largest())
+    source = paths.REFERENCE / (run or largest())
     if not (source / "config.yaml").is_file():
-        raise ResultsError(f"{source}: found no published run, expected one of: {', '.join(_published()) or 'none yet'}")
+        raise ResultsError(
+            f"{source}: found no published run, expected one of: {', '.join(paths.published_runs()) or 'none yet'}"
+        )
     target = paths.RESULTS / f"{source.name}-redrawn"
     config = load(yaml.safe_load((source / "config.yaml").read_text()))
     tables = Drawn(
@@ -95,17 +96,13 @@ def largest() -> str:
     """
 
     def work(run: str) -> float:
-        config = load(yaml.safe_load((REFERENCE / run / "config.yaml").read_text()))
-        table = _experiments(REFERENCE / run, "measurements", config).drop_duplicates(["experiment", "network"])
+        config = load(yaml.safe_load((paths.REFERENCE / run / "config.yaml").read_text()))
+        table = _experiments(paths.REFERENCE / run, "measurements", config).drop_duplicates(["experiment", "network"])
         return float((table.train_size * table.epoch).sum())
 
-    if not _published():
-        raise ResultsError(f"{REFERENCE}: found no published run, expected at least one")
-    return max(_published(), key=work)
-
-
-def _published() -> list[str]:
-    return sorted(path.parent.name for path in REFERENCE.glob("[!.]*/config.yaml"))
+    if not paths.published_runs():
+        raise ResultsError(f"{paths.REFERENCE}: found no published run, expected at least one")
+    return max(paths.published_runs(), key=work)
 
 
 def _table(source: Path, name: str) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 # Load and check the configuration, and the few functions that rules share.
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 here = Path(str(workflow.current_basedir)).parent  # the folder workflow/
@@ -10,6 +9,7 @@ from puzzles import paths
 from puzzles.config import load
 from puzzles.digests import code_digest, digest
 from puzzles.errors import ConfigError
+from puzzles.reuse import measured, measuring, origins, reusable, reused_tables
 from puzzles.workspace import clear_stale_lock, has_gpu, set_environment
 
 set_environment(str(here))
@@ -19,6 +19,8 @@ try:
     plan = load(config)
 except ConfigError as error:
     sys.exit(str(error))
+
+reused = reusable(plan)
 
 
 wildcard_constraints:

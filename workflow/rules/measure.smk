@@ -16,10 +16,8 @@ rule measure:
     resources:
         mem_mb=4000,
     params:
-        experiment=lambda w: digest(replace(plan.experiments[w.experiment], description="")),
-        code=code_digest(
-            "tables", "measure", "norms", "networks", "data", "labels", "specs", "streams"
-        ),
+        experiment=lambda w: measured(plan)[w.experiment],
+        code=measuring(),
     message:
         "measuring the networks of {wildcards.experiment}"
     script:

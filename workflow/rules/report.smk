@@ -28,6 +28,7 @@ rule report:
         ),
         paper=digest((here.parent / "config.yaml").read_text()),
         benchmarks=benchmarks(),
+        reused=origins(reused),
     message:
         "writing the report"
     script:

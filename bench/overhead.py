@@ -1,0 +1,75 @@
+"""Where a demo run's time goes: training, and everything else (imports, reading and writing, measuring, drawing, waiting).
+
+PYTHONPATH=.:workflow python bench/overhead.py [--out results/bench]
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from bench.machine import cores, describe
+from puzzles.csvs import write_csv
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("Snakefile", "config.yaml", "workflow", "profiles", "envs")
+TRAINED = re.compile(r"networks, (\d+) s$")  # how a training job ends its log (progress.py)
+
+
+def demo(folder: Path, overlay: str = "workflow/runs/demo.yaml") -> pd.DataFrame:
+    """Run the demo in an empty folder, without a cache; core-seconds of each stage, and what is left.
+
+    Training is what the jobs themselves report between the start and the end of their networks' training; the other rows
+    are the jobs' whole times from Snakemake's benchmark files, and ``rest`` is what no job accounts for: starting Snakemake
+    and the jobs, and cores with nothing to do.
+    """
+    for name in SOURCES:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "snakemake", "--configfile", overlay, "--cores", str(cores())]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    wall = time.perf_counter() - start
+    run = folder / "results" / Path(overlay).stem
+    jobs = {stage.name: _seconds(stage) for stage in sorted((run / "benchmarks").iterdir())}
+    training = sum(_trained(run / "logs" / stage) for stage in ("pretrain", "train"))
+    around = jobs.pop("pretrain", 0) + jobs.pop("train") - training
+    rows = [{"part": "training", "core_seconds": training}, {"part": "around it, in its jobs", "core_seconds": around}]
+    rows += [{"part": f"{stage.removesuffix('.tsv')} jobs", "core_seconds": seconds} for stage, seconds in jobs.items()]
+    rows += [{"part": "rest", "core_seconds": wall * cores() - sum(row["core_seconds"] for row in rows)}]
+    table = pd.DataFrame(rows)
+    table["share"] = table.core_seconds / (wall * cores())
+    return table.assign(wall_seconds=wall, **describe("cpu"))
+
+
+def _seconds(stage: Path) -> float:
+    files = [stage] if stage.is_file() else stage.glob("*.tsv")
+    return float(sum(pd.read_csv(file, sep="\t").s.sum() for file in files))
+
+
+def _trained(logs: Path) -> float:
+    found = (TRAINED.search(file.read_text().rstrip()) for file in logs.glob("*.log"))
+    return float(sum(int(match[1]) for match in found if match))
+
+
+def main() -> None:
+    """The command line above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        table = demo(Path(folder))
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_csv(table, options.out / "overhead.csv")
+    outside = 1 - table.set_index("part").share["training"]
+    print(f"demo: {table.wall_seconds.iloc[0]:.0f} s on {cores()} cores, {100 * outside:.0f} % of it outside training")
+
+
+if __name__ == "__main__":
+    main()

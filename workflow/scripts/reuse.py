@@ -1,0 +1,17 @@
+"""Take the tables of one experiment from a published run."""
+
+import logging
+import shutil
+
+from puzzles.files import atomic
+from puzzles.reuse import check_same_data, measuring, origins
+from puzzles.runner import job
+
+with job(snakemake):
+    run, experiment = snakemake.params.run, snakemake.wildcards.experiment
+    check_same_data(run, snakemake.input.dataset)
+    if origins({experiment: run})[experiment]["measuring"] != measuring():
+        logging.warning("%s: the published run %s was measured by other code than this version's", experiment, run)
+    for source, target in zip(snakemake.input.tables, snakemake.output, strict=True):
+        with atomic(target) as temporary:
+            shutil.copy(source, temporary)
