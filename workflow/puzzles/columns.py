@@ -1,8 +1,10 @@
-"""Columns that follow from the measurements, for figures and claims."""
+"""Columns that follow from the measurements, for figures and claims; and what some columns of the tables hold."""
 
 import numpy as np
 import pandas as pd
 
+UNNORMALIZED = "none"  # in the column ``norm``
+ALL, WITHOUT = "all", "without_random_labels"  # in the column ``networks`` of the fitted lines
 MARGINS = ("min", "p01", "p10")
 
 

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
+from statsmodels.regression.linear_model import OLS
 
 from puzzles import intervals
-from puzzles.columns import derived
+from puzzles.columns import ALL, UNNORMALIZED, WITHOUT, derived
 
-UNNORMALIZED = "none"  # in the column ``norm``
-ALL, WITHOUT = "all", "without_random_labels"  # in the column ``networks``
 STATISTICS = ("slope", "intercept", "r2", "adjusted_r2", "rmse", "unit_slope_intercept", "unit_slope_r2", "unit_slope_rmse")
 PIVOT = ("pivot_slope", "pivot_slope_low", "pivot_slope_high", "pivot_r2", "pivot_rmse", "pivot_miss")
 PREDICTORS = ("norm_train_loss", "norm_test_loss", "train_loss", "rho", "inverse_margin_min", "inverse_margin_p10", "value")
@@ -27,7 +25,7 @@ def fit_line(x: np.ndarray, y: np.ndarray, chance: float = np.nan) -> dict[str, 
     line: dict[str, float] = {"n": len(x)}
     if len(x) < 3 or np.ptp(x) <= 1e-7 * np.abs(x).max() or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return line
-    result = sm.OLS(y, sm.add_constant(x)).fit()
+    result = OLS(y, np.column_stack([np.ones_like(x), x])).fit()
     for k, name in enumerate(("intercept", "slope")):
         low, high = result.conf_int(1 - intervals.CONFIDENCE)[k]
         line |= {name: result.params[k], f"{name}_low": low, f"{name}_high": high}
@@ -38,7 +36,7 @@ def fit_line(x: np.ndarray, y: np.ndarray, chance: float = np.nan) -> dict[str, 
     line |= {"unit_slope_intercept": gap.mean(), "unit_slope_rmse": np.sqrt(np.mean(residuals**2))}
     line["unit_slope_r2"] = 1 - np.sum(residuals**2) / total if total > 0 else np.nan
     if np.isfinite(chance):
-        through = sm.OLS(y - chance, x - chance).fit()
+        through = OLS(y - chance, x - chance).fit()
         (low, high), slope = through.conf_int(1 - intervals.CONFIDENCE)[0], through.params[0]
         line |= {"pivot_slope": slope, "pivot_slope_low": low, "pivot_slope_high": high}
         line["pivot_r2"] = 1 - through.ssr / total if total > 0 else np.nan

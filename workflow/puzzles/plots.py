@@ -10,10 +10,9 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 
 from puzzles import style
-from puzzles.columns import derived
+from puzzles.columns import ALL, UNNORMALIZED, WITHOUT, derived
 from puzzles.experiments import Experiment
 from puzzles.files import atomic
-from puzzles.fits import ALL, UNNORMALIZED, WITHOUT
 from puzzles.panels import colour_scale, histogram, is_off_scale, scatter, series
 
 

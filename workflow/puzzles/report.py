@@ -12,8 +12,8 @@ import yaml
 
 from puzzles.choices import changes, our_choices
 from puzzles.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED
+from puzzles.columns import ALL, WITHOUT
 from puzzles.config import Config
-from puzzles.fits import ALL, WITHOUT
 from puzzles.style import r_squared
 
 FOLDER = Path(__file__).parent.parent / "report"

@@ -6,8 +6,8 @@ import numpy as np
 from torch import nn
 
 from puzzles import intervals
+from puzzles.columns import WITHOUT
 from puzzles.evidence import EXACT, INTERVAL, RANGE, Evidence, Found, estimate, fitted_line
-from puzzles.fits import WITHOUT
 from puzzles.networks import build, num_parameters, weight_layers
 from puzzles.norms import layer_norms
 from puzzles.specs import Architecture, from_dict
