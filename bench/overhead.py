@@ -23,20 +23,23 @@ TRAINED = re.compile(r"networks, (\d+) s$")  # how a training job ends its log (
 
 
 def demo(folder: Path, overlay: str = "workflow/runs/demo.yaml") -> pd.DataFrame:
-    """Run the demo in an empty folder, without a cache; core-seconds of each stage, and what is left.
-
-    Training is what the jobs themselves report between the start and the end of their networks' training; the other rows
-    are the jobs' whole times from Snakemake's benchmark files, and ``rest`` is what no job accounts for: starting Snakemake
-    and the jobs, and cores with nothing to do.
-    """
+    """Run the demo in an empty folder, without a cache; see ``account``."""
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
     start = time.perf_counter()
     command = [sys.executable, "-m", "snakemake", "--configfile", overlay, "--cores", str(cores())]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    wall = time.perf_counter() - start
-    run = folder / "results" / Path(overlay).stem
+    return account(folder / "results" / Path(overlay).stem, time.perf_counter() - start)
+
+
+def account(run: Path, wall: float) -> pd.DataFrame:
+    """Core-seconds of each stage of a run that started without a cache, and what is left of ``wall`` seconds on all cores.
+
+    Training is what the jobs themselves report between the start and the end of their networks' training; the other rows
+    are the jobs' whole times from Snakemake's benchmark files, and ``rest`` is what no job accounts for: starting Snakemake
+    and the jobs, and cores with nothing to do.
+    """
     jobs = {stage.name: _seconds(stage) for stage in sorted((run / "benchmarks").iterdir())}
     training = sum(_trained(run / "logs" / stage) for stage in ("pretrain", "train"))
     around = jobs.pop("pretrain", 0) + jobs.pop("train") - training

@@ -64,7 +64,7 @@ def breakdown(epoch: Callable[[], object], steps: int, device: str) -> dict[str,
         torch.cuda.synchronize()
     whole = 1e3 * (time.perf_counter() - start) / steps
     activities = [ProfilerActivity.CUDA] if device == "cuda" else [ProfilerActivity.CPU]
-    with profile(activities=activities) as profiled:
+    with profile(activities=activities, acc_events=True) as profiled:
         epoch()
     parts = dict.fromkeys([*KINDS, "other operators"], 0.0)
     for event in profiled.key_averages():

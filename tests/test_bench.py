@@ -1,0 +1,76 @@
+"""The benchmark: both sides train the same networks, and its accounts add up."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from bench import compare, growth, overhead, picture, profile_step
+from bench.machine import cores, peak_flops
+
+from puzzles.csvs import write_csv
+
+NETWORK = "conv5_16 on digits"
+
+
+@pytest.fixture(scope="module")
+def row() -> dict:
+    return compare.compare(NETWORK, steps=10, runs=2, networks=2, device="cpu")
+
+
+def test_both_sides_train_the_same_networks(row: dict) -> None:
+    assert row["loss_difference"] < 1e-4
+    assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+
+
+def test_the_share_of_peak_is_what_speed_and_operations_say(row: dict) -> None:
+    assert compare.step_flops("conv3_24") > 50 * compare.step_flops(NETWORK)
+    expected = compare.step_flops(NETWORK) * row["network_steps_per_s"] / (1e12 * row["peak_tflops"])
+    assert row["share_of_peak"] == pytest.approx(expected)
+    assert 0 < row["baseline_share_of_peak"] < 1
+    assert peak_flops("cpu", repeats=1) > 1e9
+
+
+def test_operations_of_a_step_are_those_counted_by_hand() -> None:
+    network = compare.build(compare.spec_of("conv3_64", 0).architecture, (3, 32, 32), 10)
+    first, second = 16 * 16 * 64 * 75, 8 * 8 * 64 * 25 * 64
+    last = next(p for n, p in network.named_parameters() if p.shape[0] == 10 and p.dim() == 2).numel()
+    products = 2 * first + 3 * second + 3 * last  # forward, weights, and images but for the first layer
+    assert compare.step_flops("conv3_64") == 2 * compare.BATCH * products
+
+
+def test_accounts_of_a_run_add_up(tmp_path: Path) -> None:
+    for stage, seconds in (("train", (30.0, 20.0)), ("pretrain", (10.0,)), ("figures", (4.0, 6.0))):
+        (tmp_path / "benchmarks" / stage).mkdir(parents=True)
+        for k, s in enumerate(seconds):
+            pd.DataFrame({"s": [s]}).to_csv(tmp_path / "benchmarks" / stage / f"{k}.tsv", sep="\t", index=False)
+    pd.DataFrame({"s": [5.0]}).to_csv(tmp_path / "benchmarks" / "report.tsv", sep="\t", index=False)
+    for stage, seconds in (("train", 25), ("pretrain", 8)):
+        (tmp_path / "logs" / stage).mkdir(parents=True)
+        (tmp_path / "logs" / stage / "a.log").write_text(f"12:00:00 INFO {stage} a: 3/3 networks, {seconds} s\n")
+    parts = overhead.account(tmp_path, wall=100.0).set_index("part").core_seconds
+    assert parts["training"] == 33
+    assert parts["around it, in its jobs"] == 60 - 33
+    assert (parts["figures jobs"], parts["report jobs"]) == (10, 5)
+    assert parts.sum() == pytest.approx(100 * cores())
+
+
+def test_a_step_is_taken_apart_completely() -> None:
+    parts = profile_step.breakdown(profile_step.our_epoch(NETWORK, 3, "cpu"), 3, "cpu")
+    step = parts.pop("step")
+    assert parts["convolution"] > 0
+    assert sum(parts.values()) >= 0.99 * step
+
+
+def test_the_picture_is_drawn_from_the_tables(row: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "POPULATIONS", (1, 2))
+    monkeypatch.setattr(growth, "EXAMPLES", (128, 256))
+    monkeypatch.setattr("sys.argv", ["growth", "--network", NETWORK, "--steps", "1", "--out", str(tmp_path)])
+    growth.main()
+    write_csv(pd.DataFrame([row]), tmp_path / "compare.csv")
+    table = pd.DataFrame(
+        {"part": ["training", "rest"], "core_seconds": [8.0, 2.0], "share": [0.8, 0.2], "wall_seconds": 5.0}
+    )
+    write_csv(table, tmp_path / "overhead.csv")
+    monkeypatch.setattr("sys.argv", ["picture", "--out", str(tmp_path)])
+    picture.main()
+    assert (tmp_path / "bench.png").stat().st_size > 20_000
