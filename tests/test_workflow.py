@@ -196,6 +196,7 @@ def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) ->
         assert (finished.folder / f"{RUN}-redrawn/figures/{path.name}").read_bytes() == path.read_bytes()
     assert (finished.folder / f"{RUN}-redrawn/report.html").stat().st_size > 10_000
     specs = (finished.folder / "results/reference/tiny/specs.json").read_text()
+    assert "data_dir" not in (finished.folder / "results/reference/tiny/config.yaml").read_text()
     assert all(name.removesuffix(".safetensors") in specs for name in finished.networks())
 
 

@@ -38,12 +38,15 @@ def publish(run: str) -> Path:
     missing = [name for name in wanted if not (source / name).exists()]
     if missing:
         raise ResultsError(f"{source}: found no {missing[0]}, expected a finished run (one with a report)")
-    config = load(yaml.safe_load((source / "config.yaml").read_text()))
+    raw = yaml.safe_load((source / "config.yaml").read_text())
+    raw.pop("data_dir", None)  # a folder of whoever ran it
+    config = load(raw)
     new = target.with_name(f".{run}.new")
     shutil.rmtree(new, ignore_errors=True)
     (new / "tables").mkdir(parents=True)
     for name in [*RECORDS, *(f"tables/{table}.csv" for table in TABLES)]:
         shutil.copy(source / name, new / name)
+    (new / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False, width=125))
     for folder in FOLDERS:  # only what this configuration has: an earlier one may have left more
         names = config.figures if folder == "figures" else config.experiments
         (new / folder).mkdir()
