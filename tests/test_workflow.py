@@ -70,7 +70,8 @@ class Workspace:
         return yaml.safe_load((self.folder / "tiny.yaml").read_text())
 
     def write(self, overlay: dict) -> None:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(overlay))
+        plain = json.loads(json.dumps(overlay))  # no aliases: a change is to one experiment
+        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(plain))
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2", *arguments]
@@ -214,6 +215,8 @@ def test_a_published_experiment_is_taken_over_when_every_network_is_the_same(fin
     assert "Taken over from published runs" in (finished.folder / RUN / "report.html").read_text()
     shutil.rmtree(finished.folder / RUN)
     finished.change("experiments.init_3layer.network.epochs", 6)  # other networks
+    planned = finished.planned()
+    assert (planned["train"], planned["reuse"]) == (1, 2)
     finished.change("experiments.corruption_3layer.norms", ["l2"])  # other measurements
     planned = finished.planned()
     assert (planned["train"], planned["reuse"]) == (2, 1)
