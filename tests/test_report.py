@@ -118,6 +118,8 @@ def test_what_is_not_there_is_named(workdir: Path) -> None:
     with pytest.raises(ResultsError, match="reference/paper: found no published run, expected one of: demo"):
         published.redraw("paper")
     assert published.largest() == "demo"
+    (workdir / "results" / "reference" / "small").symlink_to(DEMO.with_name("small"))
+    assert published.largest() == "small"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")

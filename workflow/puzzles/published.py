@@ -92,7 +92,7 @@ def redraw(run: str | None = None) -> Path:
 
 
 def largest() -> str:
-    """The published run that has trained most: examples times epochs, over all networks.
+    """The published run with most to do: training and test examples times epochs, over all networks.
 
     Raises:
         ResultsError: none is published.
@@ -101,7 +101,7 @@ def largest() -> str:
     def work(run: str) -> float:
         config = load(yaml.safe_load((paths.REFERENCE / run / "config.yaml").read_text()))
         table = _experiments(paths.REFERENCE / run, "measurements", config).drop_duplicates(["experiment", "network"])
-        return float((table.train_size * table.epoch).sum())
+        return float(((table.train_size + table.test_size) * table.epoch).sum())
 
     if not paths.published_runs():
         raise ResultsError(f"{paths.REFERENCE}: found no published run, expected at least one")
