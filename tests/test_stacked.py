@@ -1,5 +1,8 @@
 """Networks that step together equal networks that step alone, whatever computes their convolutions."""
 
+import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +27,7 @@ ARCHITECTURES = {
     "five layers, batch norm": Architecture("five_layer", (32, 64, 64, 128), batch_norm=True),
     "residual, crop and flip": Architecture("resnet", depth=8),
 }
+CONVOLUTIONS = [name for name, backend in BACKENDS.items() if not backend.compiled]
 ABSOLUTE = 1e-8  # tensors whose gradient is smaller (biases before batch norm) are compared absolutely
 
 
@@ -42,9 +46,13 @@ def step_alone(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str
     return {name: p.grad for name, p in network.named_parameters()} | dict(network.named_buffers())
 
 
-def step_together(stacked: nn.Module, x: torch.Tensor, y: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The same of a stack, [P, ...]."""
-    (nn.functional.cross_entropy(stacked(x).flatten(0, 1), y.flatten(), reduction="sum") / y.shape[1]).backward()
+def step_together(
+    stacked: nn.Module, x: torch.Tensor, y: torch.Tensor, forward: Callable | None = None
+) -> dict[str, torch.Tensor]:
+    """The same of a stack, [P, ...], computed by ``forward`` if it is given."""
+    (
+        nn.functional.cross_entropy((forward or stacked)(x).flatten(0, 1), y.flatten(), reduction="sum") / y.shape[1]
+    ).backward()
     return {name: p.grad for name, p in stacked.named_parameters()} | dict(stacked.named_buffers())
 
 
@@ -60,13 +68,27 @@ def batch(digits: Dataset, spec: NetworkSpec, count: int) -> tuple[Examples, tor
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", CONVOLUTIONS)
 def test_one_step_in_float64_equals_the_plain_loop(digits: Dataset, name: str, backend: str) -> None:
     spec = small_spec(image_size=12, augment="crop_flip" if "crop" in name else "none")
     examples, x, y = batch(digits, spec, 3)
     alone = networks(ARCHITECTURES[name], examples)
-    stacked = stack(alone, BACKENDS[backend])
-    ours = step_together(stacked, x.double(), y)
+    ours = step_together(stack(alone, BACKENDS[backend].convolve), x.double(), y)
+    assert_equal(ours, alone, x, y)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+@pytest.mark.parametrize("name", ["34 filters, valid", "five layers, batch norm"])
+def test_a_compiled_step_in_float64_equals_the_plain_loop(digits: Dataset, name: str) -> None:
+    examples, x, y = batch(digits, small_spec(image_size=12), 2)
+    alone = networks(ARCHITECTURES[name], examples, 2)
+    stacked = stack(alone, BACKENDS["compiled"].convolve)
+    ours = step_together(stacked, x.double(), y, torch.compile(stacked, fullgraph=True))
+    assert_equal(ours, alone, x, y)
+
+
+def assert_equal(ours: dict[str, torch.Tensor], alone: list[nn.Module], x: torch.Tensor, y: torch.Tensor) -> None:
+    """Every gradient and buffer of one step is that of the networks alone, to the rounding of float64."""
     for k, network in enumerate(alone):
         for tensor, expected in step_alone(network, x[k].double(), y[k]).items():
             found, size = ours[tensor][k], float(expected.double().norm())
@@ -75,14 +97,14 @@ def test_one_step_in_float64_equals_the_plain_loop(digits: Dataset, name: str, b
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", CONVOLUTIONS)
 def test_one_step_in_float32_is_as_exact_as_the_plain_loop(digits: Dataset, name: str, backend: str) -> None:
     """At most five times further from float64 than the plain float32 loop is, plus float32's own grain."""
     spec = small_spec(image_size=12)
     examples, x, y = batch(digits, spec, 2)
     exact = networks(ARCHITECTURES[name], examples, 2)
     plain = [network.float() for network in networks(ARCHITECTURES[name], examples, 2)]
-    ours = step_together(stack(plain, BACKENDS[backend]), x, y)
+    ours = step_together(stack(plain, BACKENDS[backend].convolve), x, y)
     for k in range(2):
         truth, theirs = step_alone(exact[k], x[k].double(), y[k]), step_alone(plain[k], x[k], y[k])
         for tensor, expected in truth.items():
@@ -165,7 +187,7 @@ def test_weights_come_back_as_they_went(digits: Dataset) -> None:
     for architecture in ARCHITECTURES.values():
         alone = networks(architecture, examples)
         before = [{name: t.clone() for name, t in network.state_dict().items()} for network in alone]
-        stacked = stack(alone, BACKENDS["grouped"])
+        stacked = stack(alone, BACKENDS["grouped"].convolve)
         unstack(stacked, alone)
         for state, network in zip(before, alone, strict=True):
             assert all(torch.equal(state[name], t) for name, t in network.state_dict().items())
@@ -175,16 +197,28 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
     digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    seconds = {"loop": 3.0, "grouped": 1.0, "unfold": 2.0}
-    measured = devices.step_seconds
-    assert all(measured(members(digits, 2), name) > 0 for name in BACKENDS)
+    seconds = {"loop": 3.0, "streams": 4.0, "grouped": 1.0, "unfold": 2.0, "compiled": math.inf}
+    assert list(seconds) == list(BACKENDS)
+    assert all(0 < devices.step_seconds(members(digits, 2), name) < math.inf for name in CONVOLUTIONS)
     monkeypatch.setattr(devices, "step_seconds", lambda _, name: asked.append(name) or seconds[name])
     engine = devices.MeasuredEngine()
     assert engine.new_stack(members(digits, 2)).backend == "grouped"
     assert engine.new_stack(members(digits, 2)).backend == "grouped"
-    assert asked == list(seconds)
+    assert asked == CONVOLUTIONS  # an epoch of a small network: compiling would take longer than all of it
+    monkeypatch.setattr(devices, "COMPILING_PAYS", 2.0)
     engine.new_stack(members(digits, 3))
-    assert asked == 2 * list(seconds)  # another number of networks
+    assert asked == [*CONVOLUTIONS, *BACKENDS]  # another number of networks
+
+
+def test_a_backend_that_does_not_work_here_is_not_chosen(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    torch.compiler.reset()
+    assert devices.step_seconds(members(digits, 2), "compiled") == math.inf
+    assert "backend compiled does not work here" in caplog.text
 
 
 def test_timing_a_backend_changes_no_network(digits: Dataset, workdir: Path) -> None:

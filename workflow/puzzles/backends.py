@@ -1,15 +1,18 @@
 """Ways to compute P convolutions, each of its own images with its own filters. All equal the plain loop to rounding."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import nn
 
+STREAMS = 8  # more run no more convolutions at once: each fills a good part of the device
 Convolve = Callable[[torch.Tensor, torch.Tensor, int, int], torch.Tensor]
 
 
 def loop(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """One convolution after the other, each on its own stream of the device while a graph is captured.
+    """One convolution after the other.
 
     Args:
         x: images [P, B, C, H, W].
@@ -19,6 +22,31 @@ def loop(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> to
         [P, B, F, H', W'].
     """
     return torch.stack([nn.functional.conv2d(a, w, stride=stride, padding=padding) for a, w in zip(x, weight, strict=True)])
+
+
+def streams(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+    """As ``loop``, on a GPU with several streams, which are parallel branches of a captured graph.
+
+    Each stream waits for what the current one has done before, and the current one for all of them, so that a graph can be
+    captured, and memory comes back to a stream only when its reader is done. Autograd steps back on the same streams.
+    """
+    if not x.is_cuda:
+        return loop(x, weight, stride, padding)
+    here, sides = torch.cuda.current_stream(x.device), _side_streams(x.device.index)
+    for side in sides:
+        side.wait_stream(here)
+    results = []
+    for k, (images, filters) in enumerate(zip(x, weight, strict=True)):
+        with torch.cuda.stream(sides[k % len(sides)]):
+            results.append(nn.functional.conv2d(images, filters, stride=stride, padding=padding))
+    for side in sides:
+        here.wait_stream(side)
+    return torch.stack(results)
+
+
+@cache
+def _side_streams(device: int) -> list[torch.cuda.Stream]:
+    return [torch.cuda.Stream(device) for _ in range(STREAMS)]
 
 
 def grouped(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
@@ -39,4 +67,18 @@ def unfold(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> 
     return y.unflatten(2, (batch, side, -1)).transpose(1, 2)
 
 
-BACKENDS: dict[str, Convolve] = {"loop": loop, "grouped": grouped, "unfold": unfold}
+@dataclass(frozen=True)
+class Backend:
+    """How a stack steps: what computes its convolutions, and whether ``torch.compile`` fuses what is around them."""
+
+    convolve: Convolve
+    compiled: bool = False
+
+
+BACKENDS = {
+    "loop": Backend(loop),
+    "streams": Backend(streams),
+    "grouped": Backend(grouped),
+    "unfold": Backend(unfold),
+    "compiled": Backend(grouped, compiled=True),
+}

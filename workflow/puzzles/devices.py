@@ -8,12 +8,14 @@ import torch
 
 from puzzles import paths
 from puzzles.backends import BACKENDS
+from puzzles.batches import batch_bounds
 from puzzles.files import Lock, atomic
 from puzzles.stacked_engine import Stack, StackedEngine, stackable
 
 log = logging.getLogger(__name__)
 
 WARM_UP, STEPS = 3, 10
+COMPILING_PAYS = 300.0  # seconds of training: compiling a step takes up to a minute, and saves a part of them
 _taken: list[Lock] = []  # held until this process ends
 
 
@@ -44,14 +46,19 @@ def _take_gpu(count: int) -> int:
 
 
 class MeasuredEngine(StackedEngine):
-    """A stacked engine that times every backend once for each (architecture, P, device) and remembers which won."""
+    """A stacked engine that times every backend once for each (architecture, P, device) and remembers which won.
+
+    One that must be compiled is tried only where the training before us is long enough to earn the minute back.
+    """
 
     def new_stack(self, members: list) -> Stack:
         """The members as a stack with the fastest backend."""
         key = backend_key(members)
         known = _remembered()
         if key not in known:
-            times = {name: step_seconds(members, name) for name in BACKENDS}
+            times = {name: step_seconds(members, name) for name, b in BACKENDS.items() if not b.compiled}
+            if min(times.values()) * steps_to_come(members) >= COMPILING_PAYS:
+                times |= {name: step_seconds(members, name) for name, b in BACKENDS.items() if b.compiled}
             known = _remembered() | {key: min(times, key=times.get)}
             paths.BACKENDS.parent.mkdir(parents=True, exist_ok=True)
             with atomic(paths.BACKENDS) as temporary:
@@ -68,8 +75,18 @@ def backend_key(members: list) -> str:
     return f"{stackable(members[0])!r} P={len(members)} on {name}"
 
 
+def steps_to_come(members: list) -> int:
+    """The steps that the members have before them, together as one stack."""
+    return max(
+        (m.spec.last_epoch - m.epoch) * len(batch_bounds(len(m.examples.train_y), m.spec.batch_size)) for m in members
+    )
+
+
 def step_seconds(members: list, backend: str) -> float:
-    """Seconds of one step of a stack that is thrown away; infinite where the backend needs more memory than there is."""
+    """Seconds of one step of a stack that is thrown away; infinite where the backend does not work here.
+
+    It may need more memory than there is, or a compiler where there is none.
+    """
     try:
         scratch = Stack(members, backend)
         size = min(members[0].spec.batch_size, scratch.order.shape[1])
@@ -77,7 +94,8 @@ def step_seconds(members: list, backend: str) -> float:
         start = time.perf_counter()
         scratch.time_steps(STEPS, size)
         return (time.perf_counter() - start) / STEPS
-    except torch.cuda.OutOfMemoryError:
+    except RuntimeError as reason:
+        log.info("backend %s does not work here: %s", backend, str(reason).strip().split("\n")[0])
         return float("inf")
 
 

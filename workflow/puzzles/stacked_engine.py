@@ -28,7 +28,7 @@ class StackedEngine:
     """Members of one shape as one stacked network; see ``population.Engine``.
 
     Args:
-        backend: how convolutions are computed, a key of ``backends.BACKENDS``.
+        backend: how they are computed, a key of ``backends.BACKENDS``.
     """
 
     def __init__(self, backend: str = "grouped") -> None:
@@ -71,7 +71,8 @@ class Stack:
     def __init__(self, members: list[Member], backend: str) -> None:
         self.members, self.backend = members, backend
         self.device = next(members[0].network.parameters()).device
-        self.module = stack([m.network for m in members], BACKENDS[backend]).train()
+        self.module = stack([m.network for m in members], BACKENDS[backend].convolve).train()
+        self.forward = torch.compile(self.module, fullgraph=True) if BACKENDS[backend].compiled else self.module
         self.parameters = list(self.module.parameters())
         self.momenta = [self._momentum(name) for name, _ in self.module.named_parameters()]
         specs = [m.spec for m in members]
@@ -157,7 +158,7 @@ class Stack:
     def _step(self, size: int) -> None:
         """One step of SGD of all networks on their next ``size`` examples; nothing here waits for the device."""
         x, y = self._batch(size)
-        loss = nn.functional.cross_entropy(self.module(x).flatten(0, 1), y.flatten(), reduction="sum") / size
+        loss = nn.functional.cross_entropy(self.forward(x).flatten(0, 1), y.flatten(), reduction="sum") / size
         gradients = torch.autograd.grad(loss, self.parameters)
         with torch.no_grad():
             for parameter, gradient, buffer in zip(self.parameters, gradients, self.momenta, strict=True):
