@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from puzzles.provenance import processor
+from puzzles.provenance import commit, processor
 
 SIZE = 2048  # of the matrices whose product is the peak
 
@@ -19,7 +19,7 @@ def cores() -> int:
 def describe(device: str) -> dict[str, str]:
     """Columns that say what ran."""
     name = torch.cuda.get_device_name() if device == "cuda" else f"{cores()} cores of {processor()}, {platform.machine()}"
-    return {"device": name, "torch": torch.__version__}
+    return {"device": name, "torch": torch.__version__, "commit": commit()}
 
 
 def peak_flops(device: str, repeats: int = 5) -> float:

@@ -21,10 +21,11 @@ def ratios(axes: plt.Axes, table: pd.DataFrame) -> None:
     ends = [table.ratio - table.ratio_low, table.ratio_high - table.ratio]
     axes.barh(at, table.ratio, xerr=ends, color=style.BLUE, height=0.6, error_kw={"capsize": 3, "elinewidth": 1})
     for y, row in zip(at, table.itertuples(), strict=True):
-        text = f"  {row.ratio:.1f}x  ({100 * row.share_of_peak:.0f} % of peak, was {100 * row.baseline_share_of_peak:.0f} %)"
+        shares = f"{100 * row.share_of_peak:.1f} % of peak, was {100 * row.baseline_share_of_peak:.1f} %"
+        text = f"  {row.ratio:.1f}x  ({shares})"
         axes.text(row.ratio_high, y, text, va="center", fontsize=8)
     axes.set(yticks=at, yticklabels=table.network, xlabel="times the baseline's speed, and range of runs", title="(a) speed")
-    axes.set_xlim(0, 1.9 * table.ratio_high.max())
+    axes.set_xlim(0, 2.6 * table.ratio_high.max())
     axes.axvline(1, color=style.BLACK, linewidth=0.8)
     axes.grid(visible=False, axis="y")
 

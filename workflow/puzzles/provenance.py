@@ -28,7 +28,7 @@ def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused
     return {
         "run": config.run,
         "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "commit": _commit(),
+        "commit": commit(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "processor": processor(),
@@ -42,7 +42,8 @@ def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused
     }
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of the working folder, with ``-dirty`` where something in it differs; ``unknown`` without git."""
     described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return described.stdout.strip() or "unknown"
 
