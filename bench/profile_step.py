@@ -13,7 +13,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench import baseline
-from bench.compare import BATCH, MEAN, SHAPES, STD, noise, spec_of
+from bench.compare import BATCH, MEAN, SHAPES, STD, noise, pool_of, spec_of
 from bench.machine import describe
 from puzzles.csvs import write_csv
 from puzzles.networks import build, initialize
@@ -76,6 +76,15 @@ def breakdown(epoch: Callable[[], object], steps: int, device: str) -> dict[str,
     return {"step": whole} | parts | {"Python and data": max(0.0, whole - sum(parts.values()))}
 
 
+EPOCHS = {"baseline": baseline_epoch, "ours": our_epoch}
+
+
+def profiled_step(engine: str, name: str, steps: int, device: str) -> dict[str, float]:
+    """``breakdown`` of one engine, on one thread of a process of its own: malloc's settings belong to an engine."""
+    torch.set_num_threads(1)
+    return breakdown(EPOCHS[engine](name, steps, device), steps, device)
+
+
 def main() -> None:
     """The command line above."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,14 +93,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(1)
     rows = []
     for name in options.networks:
-        for engine, epoch in (("baseline", baseline_epoch), ("ours", our_epoch)):
-            parts = breakdown(epoch(name, options.steps, device), options.steps, device)
-            rows += [
-                {"network": name, "engine": engine, "part": part, "ms": ms, **describe(device)} for part, ms in parts.items()
-            ]
+        for engine, epoch in EPOCHS.items():
+            with pool_of(1, ours=epoch is our_epoch) as process:
+                parts = process.submit(profiled_step, engine, name, options.steps, device).result()
+            row = {"network": name, "engine": engine}
+            rows += [row | {"part": part, "ms": ms, **describe(device)} for part, ms in parts.items()]
     options.out.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows)
     write_csv(table, options.out / "profile.csv")

@@ -10,7 +10,7 @@ from torch import nn
 from puzzles.config import load
 from puzzles.errors import ArchitectureError
 from puzzles.measure import logits
-from puzzles.networks import absorb_batch_norm, build, initialize, num_parameters, weight_layers
+from puzzles.networks import Flatten, absorb_batch_norm, build, initialize, num_parameters, weight_layers
 from puzzles.specs import Architecture, from_dict
 
 CIFAR, MNIST = (3, 32, 32), (1, 28, 28)
@@ -119,3 +119,19 @@ def test_outputs_have_the_scale_they_should(architectures: dict) -> None:
         initialize(network, small_spec(init="gaussian", init_std=std))
         outputs.append(logits(network, images))
     assert torch.allclose(outputs[1], 8 * outputs[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_gradient_comes_back_in_the_layout_of_the_images(layout: torch.memory_format) -> None:
+    images = torch.randn(2, 3, 4, 5).to(memory_format=layout).requires_grad_()
+    weights, gradients = torch.randn(60), []
+    for flatten in (Flatten(), nn.Flatten()):
+        x = images * 1.0
+        y = flatten(x)
+        x.register_hook(gradients.append)  # after what flatten itself has registered
+        (y @ weights).sum().backward()
+    ours, torchs = gradients
+    assert ours.is_contiguous(memory_format=layout)
+    assert torch.equal(ours, torchs)
+    if layout == torch.channels_last:
+        assert not torchs.is_contiguous(memory_format=layout)

@@ -15,6 +15,20 @@ from puzzles.streams import stream
 LAYERS = (nn.Conv2d, nn.Linear)
 
 
+class Flatten(nn.Flatten):
+    """As torch's, but the gradient goes back in the layout of the images.
+
+    After channels_last images the plain one sends it back in the other layout, and the step back through ReLU, which then
+    reads two layouts at once, takes several times as long. No number changes.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, C, H, W] to [B, C * H * W]."""
+        if x.requires_grad and x.is_contiguous(memory_format=torch.channels_last):
+            x.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+        return super().forward(x)
+
+
 def build(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
     """A module that maps images [B, C, H, W] to logits [B, num_classes], with uninitialized weights.
 
@@ -41,7 +55,7 @@ def _conv(a: Architecture, channels: int, features: int, num_classes: int) -> nn
         convolution = nn.Conv2d(channels, width, a.kernel, a.stride, a.padding, bias=bias and not a.batch_norm)
         _add_hidden(parts, f"conv{k}", convolution, nn.BatchNorm2d(width) if a.batch_norm else None)
         channels = width
-    parts["flatten"] = nn.Flatten()
+    parts["flatten"] = Flatten()
     parts["linear"] = nn.Linear(channels * features**2, num_classes, bias=a.bias == "all")
     return nn.Sequential(parts)
 
@@ -57,7 +71,7 @@ def _five_layer(a: Architecture, channels: int, features: int, num_classes: int)
         convolution = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=not a.batch_norm)
         _add_hidden(parts, f"conv{k}", convolution, nn.BatchNorm2d(width) if a.batch_norm else None)
         channels = width
-    parts["flatten"] = nn.Flatten()
+    parts["flatten"] = Flatten()
     linear = nn.Linear(channels * features**2, hidden, bias=not a.batch_norm)
     _add_hidden(parts, "linear4", linear, nn.BatchNorm1d(hidden) if a.batch_norm else None)
     parts["linear5"] = nn.Linear(hidden, num_classes)
@@ -104,7 +118,7 @@ def _resnet(a: Architecture, channels: int, features: int, num_classes: int) -> 
             parts[f"stage{stage}_block{k}"] = Block(width, out, stride=2 if k == 1 and stage > 1 else 1)
             width = out
     parts["pool"] = nn.AdaptiveAvgPool2d(1)
-    parts["flatten"] = nn.Flatten()
+    parts["flatten"] = Flatten()
     parts["linear"] = nn.Linear(64, num_classes)
     return nn.Sequential(parts)
 
