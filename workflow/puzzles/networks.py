@@ -9,24 +9,11 @@ from torch import nn
 from torch.nn.utils import fusion
 
 from puzzles.errors import ArchitectureError
+from puzzles.layers import Conv2d, Flatten
 from puzzles.specs import Architecture, NetworkSpec
 from puzzles.streams import stream
 
 LAYERS = (nn.Conv2d, nn.Linear)
-
-
-class Flatten(nn.Flatten):
-    """As torch's, but the gradient goes back in the layout of the images.
-
-    After channels_last images the plain one sends it back in the other layout, and the step back through ReLU, which then
-    reads two layouts at once, takes several times as long. No number changes.
-    """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[B, C, H, W] to [B, C * H * W]."""
-        if x.requires_grad and x.is_contiguous(memory_format=torch.channels_last):
-            x.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
-        return super().forward(x)
 
 
 def build(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
@@ -52,7 +39,7 @@ def _conv(a: Architecture, channels: int, features: int, num_classes: int) -> nn
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     for k, width in enumerate(a.widths, start=1):
         bias = a.bias == "all" or (a.bias == "first" and k == 1)
-        convolution = nn.Conv2d(channels, width, a.kernel, a.stride, a.padding, bias=bias and not a.batch_norm)
+        convolution = Conv2d(channels, width, a.kernel, a.stride, a.padding, bias=bias and not a.batch_norm)
         _add_hidden(parts, f"conv{k}", convolution, nn.BatchNorm2d(width) if a.batch_norm else None)
         channels = width
     parts["flatten"] = Flatten()
@@ -68,7 +55,7 @@ def _five_layer(a: Architecture, channels: int, features: int, num_classes: int)
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     *filters, hidden = a.widths
     for k, width in enumerate(filters, start=1):
-        convolution = nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=not a.batch_norm)
+        convolution = Conv2d(channels, width, 3, stride=2, padding=1, bias=not a.batch_norm)
         _add_hidden(parts, f"conv{k}", convolution, nn.BatchNorm2d(width) if a.batch_norm else None)
         channels = width
     parts["flatten"] = Flatten()
@@ -90,10 +77,10 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.conv1 = Conv2d(channels, width, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu2 = nn.ReLU()
         self.stride, self.missing = stride, width - channels
@@ -111,7 +98,7 @@ class Block(nn.Module):
 def _resnet(a: Architecture, channels: int, features: int, num_classes: int) -> nn.Sequential:
     """The residual network for CIFAR (App. L.3): 6n + 2 layers, 16, 32 and 64 channels, mean over the last map."""
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    _add_hidden(parts, "conv1", nn.Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16))
+    _add_hidden(parts, "conv1", Conv2d(channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16))
     blocks, width = (a.depth - 2) // 6, 16
     for stage, out in enumerate((16, 32, 64), start=1):
         for k in range(1, blocks + 1):
