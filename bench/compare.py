@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from puzzles.batches import batch_order
 from puzzles.csvs import write_csv
 from puzzles.data import Dataset, Preparation
 from puzzles.networks import build, initialize
-from puzzles.population import Population
+from puzzles.population import Member, Population
 from puzzles.specs import Architecture, NetworkSpec, Select, from_dict
 from puzzles.workspace import set_environment
 
@@ -103,15 +102,27 @@ def run_ours(name: str, steps: int, seeds: list[int], device: str, start_at: flo
     population = Population(noise(name, steps * BATCH), {}, device=device)
     members = [population._member(spec_of(name, seed), [Select("last")]) for seed in seeds]
     if device == "cuda":  # graphs are captured and backends timed once, not in every epoch
-        population.engine.train_epoch([replace(m) for m in members])
+        population.engine.train_epoch(members)
+        for member in members:
+            rewind(member)
     time.sleep(max(0.0, start_at - time.time()))
     start = time.time()
     population.engine.train_epoch(members)
-    population.engine.sync(members)
     if device == "cuda":
         torch.cuda.synchronize()
     end = time.time()
     return start, end, final_loss(members[0].network, name, steps, device)
+
+
+def rewind(member: Member) -> None:
+    """Back to before the first step, in place: a captured graph goes on with the same memory."""
+    initialize(member.network, member.spec)
+    for module in member.network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+    for state in member.optimizer.state.values():
+        state["momentum_buffer"].zero_()
+    member.epoch = 0
 
 
 def ours(pool: ProcessPoolExecutor, name: str, steps: int, networks: int, jobs: int, device: str) -> tuple[float, float]:

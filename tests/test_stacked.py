@@ -17,7 +17,7 @@ from puzzles.data import Dataset, Examples, Preparation
 from puzzles.networks import build, initialize
 from puzzles.population import LoopEngine, Member, Population
 from puzzles.specs import Architecture, NetworkSpec, Select
-from puzzles.stacked import stack, unstack
+from puzzles.stacked import share, stack
 from puzzles.stacked_engine import StackedEngine
 
 ARCHITECTURES = {
@@ -116,6 +116,52 @@ def test_one_step_in_float32_is_as_exact_as_the_plain_loop(digits: Dataset, name
                 assert error <= 5 * allowed + 1e-6, f"{tensor}: {error:.1e} against {allowed:.1e}"
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("backend", CONVOLUTIONS)
+def test_one_step_in_float32_is_exact_where_no_relu_can_flip(digits: Dataset, name: str, backend: str) -> None:
+    """To 2e-5 of float64 on batches in which every ReLU's input is further from zero than rounding can move it."""
+    examples = Preparation(digits).examples(small_spec(image_size=9))
+    exact = networks(ARCHITECTURES[name], examples, 2)
+    pairs = [batch_far_from_zero(network, examples) for network in exact]
+    x, y = (torch.stack(part) for part in zip(*pairs, strict=True))
+    plain = [network.float() for network in networks(ARCHITECTURES[name], examples, 2)]
+    ours = step_together(stack(plain, BACKENDS[backend].convolve), x, y)
+    for k, network in enumerate(exact):
+        for tensor, expected in step_alone(network, x[k].double(), y[k]).items():
+            found, size = ours[tensor][k].double(), float(expected.double().norm())
+            if size > ABSOLUTE:
+                assert float((found - expected).norm()) <= 2e-5 * size, tensor
+
+
+def batch_far_from_zero(network: nn.Module, examples: Examples, distance: float = 1e-4) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first few images with which no ReLU's input is nearer to zero, [B, C, H, W], and their labels."""
+    nearest: list[float] = []
+    hooks = [
+        m.register_forward_pre_hook(lambda _, inputs: nearest.append(float(inputs[0].abs().min())))
+        for m in network.modules()
+        if isinstance(m, nn.ReLU)
+    ]
+    buffers = {name: t.clone() for name, t in network.named_buffers()}
+    for start in range(0, len(examples.train_x) - 3, 3):
+        x, y = examples.train_x[start : start + 3].permute(0, 3, 1, 2), examples.train_y[start : start + 3]
+        nearest.clear()
+        with torch.no_grad():
+            network(x.double())
+        if min(nearest) > distance:
+            for hook in hooks:
+                hook.remove()
+            network.load_state_dict(buffers, strict=False)
+            return x, y
+    raise AssertionError("no such batch")
+
+
+def test_a_step_of_the_papers_residual_network_equals_the_plain_loop(digits: Dataset) -> None:
+    """All 56 layers, with crops and flips."""
+    examples, x, y = batch(digits, small_spec(image_size=12, augment="crop_flip", batch_size=8), 2)
+    alone = networks(Architecture("resnet", depth=56), examples, 2)
+    assert_equal(step_together(stack(alone, BACKENDS["aligned"].convolve), x.double(), y), alone, x, y)
+
+
 @pytest.mark.parametrize(
     "architecture", [SMALL, Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)], ids=["plain", "bn"]
 )
@@ -182,22 +228,27 @@ def test_a_network_that_diverges_disturbs_no_other(digits: Dataset, workdir: Pat
     assert together[wild.hash].history[-1]["train_loss"] != pytest.approx(0, abs=1e6)  # not a number
 
 
-def test_weights_come_back_as_they_went(digits: Dataset) -> None:
+def test_networks_share_what_the_stack_holds(digits: Dataset) -> None:
     examples = Preparation(digits).examples(small_spec(image_size=12))
     for architecture in ARCHITECTURES.values():
         alone = networks(architecture, examples)
         before = [{name: t.clone() for name, t in network.state_dict().items()} for network in alone]
         stacked = stack(alone, BACKENDS["grouped"].convolve)
-        unstack(stacked, alone)
+        share(stacked, alone)
         for state, network in zip(before, alone, strict=True):
             assert all(torch.equal(state[name], t) for name, t in network.state_dict().items())
+        with torch.no_grad():
+            for tensor in (*stacked.parameters(), *stacked.buffers()):
+                tensor.copy_(torch.arange(3).view([3, *[1] * (tensor.dim() - 1)]))
+        for k, network in enumerate(alone):
+            assert all(torch.all(t == k) for t in network.state_dict().values())
 
 
 def test_the_fastest_backend_is_measured_once_and_remembered(
     digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    seconds = {"loop": 3.0, "streams": 4.0, "grouped": 1.0, "unfold": 2.0, "compiled": math.inf}
+    seconds = {"loop": 3.0, "streams": 4.0, "aligned": 5.0, "grouped": 1.0, "unfold": 2.0, "compiled": math.inf}
     assert list(seconds) == list(BACKENDS)
     assert all(0 < devices.step_seconds(members(digits, 2), name) < math.inf for name in CONVOLUTIONS)
     monkeypatch.setattr(devices, "step_seconds", lambda _, name: asked.append(name) or seconds[name])
@@ -208,6 +259,14 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
     monkeypatch.setattr(devices, "COMPILING_PAYS", 2.0)
     engine.new_stack(members(digits, 3))
     assert asked == [*CONVOLUTIONS, *BACKENDS]  # another number of networks
+
+
+def test_when_no_backend_can_be_timed_none_is_remembered(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "step_seconds", lambda *_: math.inf)
+    devices.MeasuredEngine().new_stack(members(digits, 2))  # what is wrong is said when it trains
+    assert not devices._remembered()
 
 
 def test_a_backend_that_does_not_work_here_is_not_chosen(

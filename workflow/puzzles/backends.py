@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 STREAMS = 8  # more run no more convolutions at once: each fills a good part of the device
+WORD = 4  # channels: what tensor cores load at once in TF32
 Convolve = Callable[[torch.Tensor, torch.Tensor, int, int], torch.Tensor]
 
 
@@ -25,23 +26,45 @@ def loop(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> to
 
 
 def streams(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """As ``loop``, on a GPU with several streams, which are parallel branches of a captured graph.
+    """As ``loop``, on a GPU with several streams, which are parallel branches of a captured graph."""
+    return torch.stack(_each_on_a_stream(x, weight, stride, padding))
 
-    Each stream waits for what the current one has done before, and the current one for all of them, so that a graph can be
-    captured, and memory comes back to a stream only when its reader is done. Autograd steps back on the same streams.
+
+def aligned(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+    """As ``streams``, laid out as tensor cores read: channels last, and as many as fill whole words.
+
+    The channels and filters that are added are zeros, which change no number.
     """
+    filters = weight.shape[1]
+    images, weight = _filled(x, dim=2), _filled(_filled(weight, dim=2), dim=1)
+    results = _each_on_a_stream(images, weight, stride, padding)
+    return torch.stack([y[:, :filters].permute(0, 2, 3, 1) for y in results]).permute(0, 1, 4, 2, 3)
+
+
+def _filled(x: torch.Tensor, dim: int) -> torch.Tensor:
+    missing = -x.shape[dim] % WORD
+    return nn.functional.pad(x, [0, 0] * (x.dim() - 1 - dim) + [0, missing]) if missing else x
+
+
+def _each_on_a_stream(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> list[torch.Tensor]:
+    """Each stream waits for what the current one has done before, and the current one for all of them.
+
+    So a graph can be captured, and memory comes back to a stream only when its reader is done. Autograd steps back on the
+    same streams.
+    """
+    pairs = list(zip(x, weight, strict=True))
     if not x.is_cuda:
-        return loop(x, weight, stride, padding)
+        return [nn.functional.conv2d(images, filters, stride=stride, padding=padding) for images, filters in pairs]
     here, sides = torch.cuda.current_stream(x.device), _side_streams(x.device.index)
     for side in sides:
         side.wait_stream(here)
     results = []
-    for k, (images, filters) in enumerate(zip(x, weight, strict=True)):
+    for k, (images, filters) in enumerate(pairs):
         with torch.cuda.stream(sides[k % len(sides)]):
             results.append(nn.functional.conv2d(images, filters, stride=stride, padding=padding))
     for side in sides:
         here.wait_stream(side)
-    return torch.stack(results)
+    return results
 
 
 @cache
@@ -78,6 +101,7 @@ class Backend:
 BACKENDS = {
     "loop": Backend(loop),
     "streams": Backend(streams),
+    "aligned": Backend(aligned),
     "grouped": Backend(grouped),
     "unfold": Backend(unfold),
     "compiled": Backend(grouped, compiled=True),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 
 import torch
@@ -57,6 +58,8 @@ class MeasuredEngine(StackedEngine):
         known = _remembered()
         if key not in known:
             times = {name: step_seconds(members, name) for name, b in BACKENDS.items() if not b.compiled}
+            if all(math.isinf(seconds) for seconds in times.values()):
+                return Stack(members, "loop")  # whatever is wrong (memory, most likely) is said when it trains
             if min(times.values()) * steps_to_come(members) >= COMPILING_PAYS:
                 times |= {name: step_seconds(members, name) for name, b in BACKENDS.items() if b.compiled}
             known = _remembered() | {key: min(times, key=times.get)}
@@ -96,7 +99,7 @@ def step_seconds(members: list, backend: str) -> float:
         return (time.perf_counter() - start) / STEPS
     except RuntimeError as reason:
         log.info("backend %s does not work here: %s", backend, str(reason).strip().split("\n")[0])
-        return float("inf")
+        return math.inf
 
 
 def _remembered() -> dict[str, str]:

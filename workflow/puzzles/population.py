@@ -57,10 +57,7 @@ class Engine(Protocol):
     """How the networks of a population step together."""
 
     def train_epoch(self, members: list[Member]) -> None:
-        """Advance every member by one epoch."""
-
-    def sync(self, members: list[Member]) -> None:
-        """Bring the members' networks and optimizers up to date, before somebody looks at them."""
+        """Advance every member's network and optimizer by one epoch."""
 
 
 class LoopEngine:
@@ -78,9 +75,6 @@ class LoopEngine:
                 loss.backward()
                 member.optimizer.step()
             member.epoch += 1
-
-    def sync(self, members: list[Member]) -> None:
-        """Nothing: they step themselves."""
 
 
 class Population:
@@ -121,7 +115,6 @@ class Population:
             running = []
             for member in members:
                 if member.due and not member.evaluated:
-                    self.engine.sync([member])
                     self._evaluate(member)
                 if member.finished:
                     on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
@@ -130,7 +123,6 @@ class Population:
                     running.append(member)
             members = running
             if time.monotonic() - saved >= self.checkpoint_seconds:
-                self.engine.sync(members)
                 for member in members:
                     cache.store_checkpoint(member.spec, self._state(member))
                 saved = time.monotonic()
@@ -153,7 +145,9 @@ class Population:
         wanted = {s.name for s in select}
         if saved is not None and wanted <= set(saved["wanted"]):
             network.load_state_dict(saved["network"])
-            optimizer.load_state_dict(saved["optimizer"])
+            for name, buffer in saved["momentum"].items():
+                parameter = network.get_parameter(name)
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
             member.epoch, member.history = saved["epoch"], saved["history"]
             # only what is still wanted: a snapshot that is no longer followed would be stored as it was then
             member.snapshots = {name: state for name, state in saved["snapshots"].items() if name in wanted}
@@ -163,11 +157,15 @@ class Population:
         return {
             "data": self.digest,
             "wanted": [s.name for s in member.select],
-            "network": member.network.state_dict(),
-            "optimizer": member.optimizer.state_dict(),
+            "network": _copy(member.network),
+            "momentum": {
+                name: _to_cpu(member.optimizer.state[parameter]["momentum_buffer"])
+                for name, parameter in member.network.named_parameters()
+                if parameter in member.optimizer.state
+            },
             "epoch": member.epoch,
             "history": member.history,
-            "snapshots": member.snapshots,
+            "snapshots": _all_to_cpu(member.snapshots),
         }
 
     def _evaluate(self, member: Member) -> None:
@@ -176,14 +174,23 @@ class Population:
         member.history.append(row | history_row(member.network, member.examples, x0))
         for select in member.select:
             if select.rule != "last" and select.pick(member.history) is member.history[-1]:
-                member.snapshots[select.name] = _copy(member.network)
+                # stays on its device: until the network is finished, a better one may come at every epoch
+                member.snapshots[select.name] = {name: t.clone() for name, t in member.network.state_dict().items()}
 
     @staticmethod
     def _final_snapshots(member: Member) -> dict[str, cache.State]:
         last = {s.name: _copy(member.network) for s in member.select if s.rule == "last"}
-        return member.snapshots | last
+        return _all_to_cpu(member.snapshots) | last
 
 
 def _copy(network: nn.Module) -> cache.State:
-    state = network.state_dict()
-    return {name: t.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for name, t in state.items()}
+    return {name: _to_cpu(t) for name, t in network.state_dict().items()}
+
+
+def _all_to_cpu(snapshots: dict[str, cache.State]) -> dict[str, cache.State]:
+    return {name: {key: _to_cpu(t) for key, t in state.items()} for name, state in snapshots.items()}
+
+
+def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy with memory of its own: a stacked network's tensors are views of all networks'."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

@@ -98,13 +98,14 @@ def stack(networks: list[nn.Module], convolve: Convolve) -> nn.Sequential:
     return _stacked(networks, convolve)
 
 
-def unstack(stacked: nn.Module, networks: list[nn.Module]) -> None:
-    """Copy parameters and buffers back into the networks."""
-    values = stacked.state_dict()
-    with torch.no_grad():
-        for k, network in enumerate(networks):
-            for name, tensor in network.state_dict(keep_vars=True).items():
-                tensor.copy_(values[name][k])
+def share(stacked: nn.Module, networks: list[nn.Module]) -> None:
+    """Make the parameters and buffers of the networks views of the stack's: what a step changes is theirs at once."""
+    parameters, buffers = dict(stacked.named_parameters()), dict(stacked.named_buffers())
+    for k, network in enumerate(networks):
+        for name, parameter in network.named_parameters():
+            parameter.data = parameters[name].data[k]
+        for name, buffer in network.named_buffers():
+            buffer.data = buffers[name][k]
 
 
 def _stacked(modules: list[nn.Module], convolve: Convolve) -> nn.Module:

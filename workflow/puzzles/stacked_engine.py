@@ -10,7 +10,8 @@ from torch import nn
 
 from puzzles.backends import BACKENDS
 from puzzles.batches import batch_bounds, batch_order, crop_draws, crop_flip, learning_rate
-from puzzles.stacked import StackedBatchNorm, stack, unstack
+from puzzles.stacked import StackedBatchNorm, share, stack
+from puzzles.stacked_sgd import StackedSGD
 
 if TYPE_CHECKING:
     from puzzles.population import Member
@@ -44,20 +45,15 @@ class StackedEngine:
         for member in members:
             if id(member) not in known:
                 fresh.setdefault((stackable(member), member.epoch), []).append(member)
-        self._stacks += [self.new_stack(together) for together in fresh.values()]
+        for together in fresh.values():
+            self._stacks.append(self.new_stack(together))
+            self._stacks[-1].share()
         for s in self._stacks:
             s.train_epoch([id(member) in running for member in s.members])
 
     def new_stack(self, members: list[Member]) -> Stack:
         """The members as a stack."""
         return Stack(members, self.backend)
-
-    def sync(self, members: list[Member]) -> None:
-        """Copy weights, batch-norm statistics and momentum from the stacks into the members."""
-        wanted = {id(member) for member in members}
-        for s in self._stacks:
-            if any(id(m) in wanted for m in s.members):
-                s.sync()
 
 
 class Stack:
@@ -73,12 +69,8 @@ class Stack:
         self.device = next(members[0].network.parameters()).device
         self.module = stack([m.network for m in members], BACKENDS[backend].convolve).train()
         self.forward = torch.compile(self.module, fullgraph=True) if BACKENDS[backend].compiled else self.module
-        self.parameters = list(self.module.parameters())
-        self.momenta = [self._momentum(name) for name, _ in self.module.named_parameters()]
-        specs = [m.spec for m in members]
-        self.lr, self.momentum, self.weight_decay = (torch.zeros(len(members), device=self.device) for _ in range(3))
-        self.momentum.copy_(torch.tensor([s.momentum for s in specs]))
-        self.weight_decay.copy_(torch.tensor([s.weight_decay for s in specs]))
+        momenta = [self._momentum(name) for name, _ in self.module.named_parameters()]
+        self.optimizer = StackedSGD(self.module, [m.spec for m in members], momenta)
         self.sources, self.source = self._images()
         self.labels = torch.stack([m.examples.train_y for m in members])  # [P, N]
         self.black = members[0].examples.black
@@ -96,13 +88,13 @@ class Stack:
         for member, is_active in zip(self.members, active, strict=True):
             member.epoch += is_active
 
-    def sync(self) -> None:
-        """Copy everything that a step changes into the members."""
-        unstack(self.module, [m.network for m in self.members])
-        for (name, _), buffer in zip(self.module.named_parameters(), self.momenta, strict=True):
+    def share(self) -> None:
+        """Let the members' networks and optimizers hold what the stack holds, from now on."""
+        share(self.module, [m.network for m in self.members])
+        for (name, _), buffer in zip(self.module.named_parameters(), self.optimizer.momenta, strict=True):
             for k, member in enumerate(self.members):
                 parameter = member.network.get_parameter(name)
-                member.optimizer.state[parameter]["momentum_buffer"] = buffer[k].clone()
+                member.optimizer.state[parameter]["momentum_buffer"] = buffer[k]
 
     def time_steps(self, count: int, size: int) -> None:
         """Run steps on whatever comes first, and wait for the device; for measurements only: they change the weights."""
@@ -115,8 +107,7 @@ class Stack:
     def _prepare(self, active: list[bool]) -> None:
         """The epoch's learning rates, batch order and crops: the only copies to the device in an epoch."""
         specs, epochs = [m.spec for m in self.members], [m.epoch for m in self.members]
-        rates = [learning_rate(s, e) * a for s, e, a in zip(specs, epochs, active, strict=True)]
-        self.lr.copy_(torch.tensor(rates))
+        self.optimizer.set_rates([learning_rate(s, e) * a for s, e, a in zip(specs, epochs, active, strict=True)])
         count = self.order.shape[1]
         orders = [batch_order(s, e, count) for s, e in zip(specs, epochs, strict=True)]
         self.order.copy_(torch.from_numpy(np.stack(orders)))
@@ -139,33 +130,28 @@ class Stack:
     def _capture(self, size: int) -> torch.cuda.CUDAGraph:
         """Record one step; the warm-up that this needs is undone."""
         kept = [t.clone() for t in self._state()]
-        side = torch.cuda.Stream()
+        side, graph, fixed = torch.cuda.Stream(), torch.cuda.CUDAGraph(), torch.are_deterministic_algorithms_enabled()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
+        with torch.backends.cudnn.flags(enabled=True, benchmark=not fixed, deterministic=fixed):
+            with torch.cuda.stream(side):
+                for _ in range(3):  # in the first, cuDNN times its algorithms
+                    self._step(size)
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(graph):
                 self._step(size)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step(size)
         for tensor, before in zip(self._state(), kept, strict=True):
             tensor.copy_(before)
         return graph
 
     def _state(self) -> list[torch.Tensor]:
-        return [*(p.data for p in self.parameters), *self.module.buffers(), *self.momenta, self.cursor]
+        return [*self.optimizer.state, *self.module.buffers(), self.cursor]
 
     def _step(self, size: int) -> None:
         """One step of SGD of all networks on their next ``size`` examples; nothing here waits for the device."""
         x, y = self._batch(size)
         loss = nn.functional.cross_entropy(self.forward(x).flatten(0, 1), y.flatten(), reduction="sum") / size
-        gradients = torch.autograd.grad(loss, self.parameters)
         with torch.no_grad():
-            for parameter, gradient, buffer in zip(self.parameters, gradients, self.momenta, strict=True):
-                shape = [-1, *[1] * (parameter.dim() - 1)]
-                gradient = gradient + self.weight_decay.view(shape) * parameter
-                buffer.mul_(self.momentum.view(shape)).add_(gradient)
-                parameter.sub_(self.lr.view(shape) * buffer)
+            self.optimizer.step(loss)
             self.cursor += size
 
     def _batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:

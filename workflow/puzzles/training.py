@@ -40,7 +40,7 @@ def ensure_trained(title: str, wanted: Wanted, dataset: Dataset, pretrained: dic
     specs, found = [spec for spec, _ in missing.values()], len(wanted) - len(missing)
     progress = Progress(title, specs, found, runtime.get("progress_seconds", 10))
     progress.start()
-    most = runtime.get("population", 8)
+    most = runtime.get("population", 8 if device.type == "cpu" else 32)
     while missing:
         mine = _claim(missing, most)
         if not mine:
