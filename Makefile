@@ -18,6 +18,7 @@ publish: .venv/installed  ## keep a finished run's tables and figures in results
 
 bench: .venv/installed  ## the engine beside what the tutorials do, on this machine, into results/bench
 	PYTHONPATH=.:workflow .venv/bin/python bench/compare.py
+	PYTHONPATH=.:workflow .venv/bin/python bench/backends.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/growth.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/profile_step.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/overhead.py

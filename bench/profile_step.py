@@ -22,6 +22,7 @@ from puzzles.specs import Select
 
 KINDS = {  # a kind of work, by what is in an operator's name
     "convolution": ("conv",),
+    "Fourier transform": ("fft",),
     "batch norm": ("batch_norm", "var_mean"),
     "matrix product": ("mm",),
     "pooling": ("pool",),

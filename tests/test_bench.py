@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench import compare, growth, overhead, picture, profile_step
+from bench import backends, compare, growth, overhead, picture, profile_step
 from bench.machine import cores, peak_flops
 
+from puzzles.backends import BACKENDS
 from puzzles.csvs import write_csv
 
 NETWORK = "conv5_16 on digits"
@@ -28,6 +29,13 @@ def test_the_share_of_peak_is_what_speed_and_operations_say(row: dict) -> None:
     assert row["share_of_peak"] == pytest.approx(expected)
     assert 0 < row["baseline_share_of_peak"] < 1
     assert peak_flops("cpu", repeats=1) > 1e9
+
+
+def test_every_way_to_step_is_timed() -> None:
+    direct = [name for name, backend in BACKENDS.items() if not backend.compiled]  # compiling takes half a minute
+    times = backends.timed(NETWORK, 2, "cpu", direct)
+    assert list(times) == [*backends.LOOPS, *(f"stacked, {name}" for name in direct)]
+    assert all(0 < ms < 1000 for ms in times.values())
 
 
 def test_operations_of_a_step_are_those_counted_by_hand() -> None:

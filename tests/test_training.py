@@ -225,7 +225,7 @@ def test_without_a_gpu_training_falls_back_to_the_cpu_and_says_so(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     ensure_trained("t", want(small_spec(epochs=1)), digits, {}, {"device": "cuda"})
-    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == ["no CUDA GPU found: training on the CPU"]
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == ["no CUDA GPU found: computing on the CPU"]
     assert cache.load(small_spec(epochs=1), digits.digest)
 
 

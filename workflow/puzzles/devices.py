@@ -28,11 +28,11 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted != "cpu" and torch.cuda.is_available():
         index = _take_gpu(torch.cuda.device_count())
-        log.info("training on GPU %d, %s", index, torch.cuda.get_device_name(index))
+        log.info("computing on GPU %d, %s", index, torch.cuda.get_device_name(index))
         return torch.device("cuda", index)
     level = logging.WARNING if wanted == "cuda" else logging.INFO
     if wanted != "cpu":
-        log.log(level, "no CUDA GPU found: training on the CPU")
+        log.log(level, "no CUDA GPU found: computing on the CPU")
     return torch.device("cpu")
 
 

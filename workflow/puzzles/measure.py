@@ -98,7 +98,7 @@ def measurements(
         row |= _margin_summary("train", train / scale, examples.train_y)
         row |= _margin_summary("test", test / scale, examples.test_y)
         rows.append(row)
-    return rows, largest.numpy()
+    return rows, largest.cpu().numpy()
 
 
 def rescaled_losses(network: nn.Module, examples: Examples, scales: list[float]) -> list[dict[str, float]]:

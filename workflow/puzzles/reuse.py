@@ -11,7 +11,17 @@ from puzzles.errors import ResultsError
 from puzzles.specs import as_dict
 
 TABLES = ("history", "measurements", "families", "histograms")
-MEASURING = ("tables", "measure", "norms", "networks", "data", "labels", "specs", "streams")  # the code behind them
+MEASURING = (
+    "tables",
+    "measure",
+    "norms",
+    "networks",
+    "layers",
+    "data",
+    "labels",
+    "specs",
+    "streams",
+)  # the code behind them
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from puzzles.cache import State
@@ -13,6 +14,7 @@ from puzzles.data import Dataset, Examples, Preparation
 from puzzles.experiments import Experiment, Network
 from puzzles.measure import measurements, normalizer, output_norms, rescaled_losses
 from puzzles.networks import build, initialize, num_parameters
+from puzzles.specs import NetworkSpec
 from puzzles.training import read_networks, stored_name
 
 UNTRAINED_SEED = 10_000  # far from any seed of a configuration
@@ -28,21 +30,24 @@ class Tables:
     histograms: pd.DataFrame  # the largest output of each training example, in bins (Fig. 20): first snapshot and norm
 
 
-def measure_experiment(experiment: Experiment, dataset: Dataset, trained: str | Path, history: str | Path) -> Tables:
+def measure_experiment(
+    experiment: Experiment, dataset: Dataset, trained: str | Path, history: str | Path, device: torch.device | str = "cpu"
+) -> Tables:
     """Measure every network of an experiment.
 
     Args:
         trained: the file of ``training.write_networks``.
         history: the table of ``training.write_history``, from which the epoch of each snapshot follows.
+        device: where the networks compute.
     """
     specs, states = read_networks(trained)
     epochs = {name: rows.to_dict("records") for name, rows in read_csv(history).groupby("network")}
-    preparation = Preparation(dataset)
+    preparation = Preparation(dataset, device)
     parents = {n.spec.hash: n.name for n in experiment.pretrainings}
     rows, histograms = [], []
     for network in experiment.networks:
         examples = preparation.examples(network.spec)
-        module = build(network.spec.architecture, examples.input_shape, dataset.num_classes)
+        module = _module(network.spec, preparation)
         x0 = preparation.reference_image(network.spec, experiment.output_image)
         about = _about(experiment, network) | {"dataset": dataset.name, "num_classes": dataset.num_classes}
         about |= {"train_size": len(examples.train_y), "test_size": len(examples.test_y)}
@@ -79,10 +84,9 @@ def families(
     met = [n for n in natural if n.name in set(first.network)]
 
     def trained(network: Network) -> tuple[nn.Module, Examples]:
-        examples = preparation.examples(network.spec)
-        module = build(network.spec.architecture, examples.input_shape, preparation.dataset.num_classes)
+        module = _module(network.spec, preparation)
         module.load_state_dict(states[stored_name(network.name, snapshot, first=True)])
-        return module, examples
+        return module, preparation.examples(network.spec)
 
     rows = [_untrained(k, network, experiment, preparation) for k, network in enumerate(natural)]
     if met:
@@ -100,12 +104,16 @@ def families(
 
 def _untrained(k: int, network: Network, experiment: Experiment, preparation: Preparation) -> dict:
     spec = replace(network.spec, seed=UNTRAINED_SEED + k, pretrained="")
-    examples = preparation.examples(network.spec)
-    module = build(spec.architecture, examples.input_shape, preparation.dataset.num_classes)
+    module = _module(spec, preparation)
     initialize(module, spec)
     scale = normalizer(module, experiment.norms[0], preparation.reference_image(spec, experiment.output_image))
-    (row,) = rescaled_losses(module, examples, [scale])
+    (row,) = rescaled_losses(module, preparation.examples(network.spec), [scale])
     return {"family": "untrained", "network": network.name} | row
+
+
+def _module(spec: NetworkSpec, preparation: Preparation) -> nn.Module:
+    shape = preparation.examples(spec).input_shape
+    return build(spec.architecture, shape, preparation.dataset.num_classes).to(preparation.device)
 
 
 def _histogram(experiment: Experiment, network: Network, largest: np.ndarray) -> pd.DataFrame:

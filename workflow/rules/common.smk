@@ -31,7 +31,7 @@ wildcard_constraints:
 
 
 def gpus():
-    """How many GPUs a training job takes."""
+    """How many GPUs a job that trains or measures takes."""
     return int(has_gpu() and plan.runtime.get("device", "auto") != "cpu")
 
 

@@ -15,6 +15,7 @@ rule measure:
         "../../envs/environment.yml"
     resources:
         mem_mb=4000,
+        gpu=gpus(),
     params:
         experiment=lambda w: measured(plan)[w.experiment],
         code=measuring(),

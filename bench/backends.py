@@ -1,0 +1,90 @@
+"""Every way in which a population can step, timed: what the engine chooses from, and what did not pay.
+
+PYTHONPATH=.:workflow python bench/backends.py [--networks conv3_24 conv5 ...] [--population 16] [--out results/bench]
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import pandas as pd
+import torch
+from torch import nn
+
+from bench.compare import BATCH, SHAPES, noise, pool_of, spec_of
+from bench.machine import describe
+from puzzles.backends import BACKENDS
+from puzzles.csvs import write_csv
+from puzzles.devices import step_seconds
+from puzzles.layers import Conv2d
+from puzzles.population import LoopEngine, Member, Population
+from puzzles.specs import Select
+
+STEPS = 4  # of the loops; a stack is timed as the engine does it
+LOOPS = ("one after the other", "one after the other, torch's layers")
+
+
+def members_of(name: str, count: int, device: str) -> list[Member]:
+    """A population that has not trained yet."""
+    population = Population(noise(name, STEPS * BATCH), {}, device=device)
+    return [population._member(spec_of(name, seed), [Select("last")]) for seed in range(count)]
+
+
+@contextmanager
+def torchs_layers() -> Iterator[None]:
+    """Convolutions as torch computes them."""
+    with mock.patch.object(Conv2d, "forward", nn.Conv2d.forward):
+        yield
+
+
+def loop_seconds(members: list[Member], plain: bool) -> float:
+    """Seconds in which every member makes a step."""
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        if plain:
+            with torchs_layers():
+                LoopEngine().train_epoch(members)
+        else:
+            LoopEngine().train_epoch(members)
+        if next(members[0].network.parameters()).is_cuda:
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:]) / STEPS
+
+
+def timed(name: str, count: int, device: str, backends: Sequence[str] = tuple(BACKENDS)) -> dict[str, float]:
+    """Milliseconds of a step of one network, by way; infinite where a way does not work here."""
+    torch.set_num_threads(1)
+    ways = {way: loop_seconds(members_of(name, count, device), way == LOOPS[1]) for way in LOOPS}
+    ways |= {f"stacked, {backend}": step_seconds(members_of(name, count, device), backend) for backend in backends}
+    return {way: 1e3 * seconds / count for way, seconds in ways.items()}
+
+
+def main() -> None:
+    """The command line above."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", choices=list(SHAPES), help="all, but for the residual one on a CPU")
+    parser.add_argument("--population", type=int, default=16 if device == "cuda" else 2)
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    rows = []
+    for name in options.networks or [n for n in SHAPES if n != "resnet56" or device == "cuda"]:
+        with pool_of(1, ours=True) as process:
+            times = process.submit(timed, name, options.population, device).result()
+        rows += [
+            {"network": name, "networks": options.population, "way": way, "ms_per_network_step": ms, **describe(device)}
+            for way, ms in times.items()
+        ]
+        options.out.mkdir(parents=True, exist_ok=True)
+        write_csv(pd.DataFrame(rows), options.out / "backends.csv")
+    table = pd.DataFrame(rows).pivot_table("ms_per_network_step", "way", "network", sort=False)
+    print(table.round(2).to_string())
+
+
+if __name__ == "__main__":
+    main()
