@@ -17,6 +17,7 @@ publish: .venv/installed  ## keep a finished run's tables and figures in results
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.published publish $(RUN)
 
 bench: .venv/installed  ## the engine beside what the tutorials do, on this machine, into results/bench
+	PYTHONPATH=.:workflow .venv/bin/python bench/cost.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/compare.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/backends.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/growth.py

@@ -38,7 +38,7 @@ def account(run: Path, wall: float) -> pd.DataFrame:
 
     Training is what the jobs themselves report between the start and the end of their networks' training; the other rows
     are the jobs' whole times from Snakemake's benchmark files, and ``rest`` is what no job accounts for: starting Snakemake
-    and the jobs, and cores with nothing to do.
+    and the jobs, and cores with nothing to do. Beside them the whole run's wall time, and the memory of its largest job.
     """
     jobs = {stage.name: _seconds(stage) for stage in sorted((run / "benchmarks").iterdir())}
     training = sum(_trained(run / "logs" / stage) for stage in ("pretrain", "train"))
@@ -48,12 +48,17 @@ def account(run: Path, wall: float) -> pd.DataFrame:
     rows += [{"part": "rest", "core_seconds": wall * cores() - sum(row["core_seconds"] for row in rows)}]
     table = pd.DataFrame(rows)
     table["share"] = table.core_seconds / (wall * cores())
-    return table.assign(wall_seconds=wall, **describe("cpu"))
+    return table.assign(wall_seconds=wall, largest_job_mb=_largest(run / "benchmarks"), **describe("cpu"))
 
 
 def _seconds(stage: Path) -> float:
     files = [stage] if stage.is_file() else stage.glob("*.tsv")
     return float(sum(pd.read_csv(file, sep="\t").s.sum() for file in files))
+
+
+def _largest(benchmarks: Path) -> float:
+    """MB of memory that the largest job held at once."""
+    return float(max(pd.read_csv(file, sep="\t").max_rss.max() for file in benchmarks.rglob("*.tsv")))
 
 
 def _trained(logs: Path) -> float:
@@ -71,7 +76,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(table, options.out / "overhead.csv")
     outside = 1 - table.set_index("part").share["training"]
-    print(f"demo: {table.wall_seconds.iloc[0]:.0f} s on {cores()} cores, {100 * outside:.0f} % of it outside training")
+    about = f"{table.wall_seconds.iloc[0]:.0f} s on {cores()} cores, {100 * outside:.0f} % of it outside training"
+    print(f"demo: {about}; the largest job held {table.largest_job_mb.iloc[0]:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from bench import backends, compare, growth, overhead, picture, profile_step
+from bench import backends, compare, cost, growth, overhead, picture, profile_step
 from bench.machine import cores, peak_flops
 
 from puzzles.backends import BACKENDS
+from puzzles.config import load
 from puzzles.csvs import write_csv
 
 NETWORK = "conv5_16 on digits"
@@ -46,16 +47,27 @@ def test_operations_of_a_step_are_those_counted_by_hand() -> None:
     assert compare.step_flops("conv3_64") == 2 * compare.BATCH * products
 
 
+def test_the_cost_of_a_configuration_counts_each_network_once(raw: dict) -> None:
+    costs = cost.table(load(raw)).set_index("experiment")
+    assert costs.loc["corruption_3layer", "networks"] == 8 * 8 + 7  # fine-tuned, from scratch, pretrained
+    assert costs.loc["corruption_3layer_fixed_loss", "train_pflop"] == 0  # the same networks
+    one = compare.step_flops("conv3_24") / compare.BATCH * 50_000 * 300 / 1e15
+    assert costs.loc["corruption_3layer", "train_pflop"] == pytest.approx(71 * one)
+
+
 def test_accounts_of_a_run_add_up(tmp_path: Path) -> None:
     for stage, seconds in (("train", (30.0, 20.0)), ("pretrain", (10.0,)), ("figures", (4.0, 6.0))):
         (tmp_path / "benchmarks" / stage).mkdir(parents=True)
         for k, s in enumerate(seconds):
-            pd.DataFrame({"s": [s]}).to_csv(tmp_path / "benchmarks" / stage / f"{k}.tsv", sep="\t", index=False)
-    pd.DataFrame({"s": [5.0]}).to_csv(tmp_path / "benchmarks" / "report.tsv", sep="\t", index=False)
+            measured = pd.DataFrame({"s": [s], "max_rss": [100 + s]})
+            measured.to_csv(tmp_path / "benchmarks" / stage / f"{k}.tsv", sep="\t", index=False)
+    pd.DataFrame({"s": [5.0], "max_rss": [500]}).to_csv(tmp_path / "benchmarks" / "report.tsv", sep="\t", index=False)
     for stage, seconds in (("train", 25), ("pretrain", 8)):
         (tmp_path / "logs" / stage).mkdir(parents=True)
         (tmp_path / "logs" / stage / "a.log").write_text(f"12:00:00 INFO {stage} a: 3/3 networks, {seconds} s\n")
-    parts = overhead.account(tmp_path, wall=100.0).set_index("part").core_seconds
+    table = overhead.account(tmp_path, wall=100.0)
+    assert (table.largest_job_mb == 500).all()
+    parts = table.set_index("part").core_seconds
     assert parts["training"] == 33
     assert parts["around it, in its jobs"] == 60 - 33
     assert (parts["figures jobs"], parts["report jobs"]) == (10, 5)

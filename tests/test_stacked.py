@@ -191,6 +191,29 @@ def test_whole_trainings_agree_with_the_loop(
             assert after["rho"] == pytest.approx(before["rho"], rel=1e-4)
 
 
+@pytest.mark.parametrize("backend", CONVOLUTIONS)
+def test_networks_that_see_the_same_images_equal_the_loop(digits: Dataset, workdir: Path, backend: str) -> None:
+    """The sweeps of initial weights: one seed, so one batch for all, which the first layer takes in one convolution."""
+    base = {"augment": "crop_flip", "train_size": 101, "batch_size": 25, "epochs": 3, "init": "gaussian"}
+    specs = [
+        small_spec(**base, init_std=0.1),
+        small_spec(**base, init_std=0.2, stop="until_zero_train_error", max_epochs=5),
+        small_spec(**base, init_std=0.3, labels="random", lr=0.02),
+    ]
+    alone, together = (trained(digits, specs, engine) for engine in (LoopEngine(), StackedEngine(backend)))
+    for spec in specs:
+        for before, after in zip(alone[spec.hash].history, together[spec.hash].history, strict=True):
+            assert after["train_loss"] == pytest.approx(before["train_loss"], rel=1e-4)
+            assert after["rho"] == pytest.approx(before["rho"], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_one_step_on_the_same_images_in_float64_equals_the_plain_loop(digits: Dataset, name: str) -> None:
+    examples, x, y = batch(digits, small_spec(image_size=12), 3)
+    alone, x = networks(ARCHITECTURES[name], examples), x[:1].double().expand(3, -1, -1, -1, -1)
+    assert_equal(step_together(stack(alone, BACKENDS["grouped"].convolve), x, y), alone, x, y)
+
+
 def trained(digits: Dataset, specs: list[NetworkSpec], engine: object, **options: object) -> dict[str, cache.Entry]:
     done: dict[str, cache.Entry] = {}
     population = Population(digits, {}, options.get("checkpoint_seconds", 1e9))

@@ -79,6 +79,12 @@ def grouped(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) ->
     return y.unflatten(1, (len(weight), -1)).transpose(0, 1)
 
 
+def same_images(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
+    """Every network's filters in one convolution, where all see the same images (``x`` is expanded). As ``loop``."""
+    y = nn.functional.conv2d(x[0], weight.flatten(0, 1), stride=stride, padding=padding)  # [B, P * F, H', W']
+    return y.unflatten(1, (len(weight), -1)).transpose(0, 1)
+
+
 def unfold(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
     """One matrix product for each network with all patches of its images (im2col). As ``loop``."""
     networks, batch, _, height, _ = x.shape

@@ -11,7 +11,7 @@ from puzzles import paths
 from puzzles.backends import BACKENDS
 from puzzles.batches import batch_bounds
 from puzzles.files import Lock, atomic
-from puzzles.stacked_engine import Stack, StackedEngine, stackable
+from puzzles.stacked_engine import Stack, StackedEngine, see_the_same_images, stackable
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ def choose_device(wanted: str) -> torch.device:
     """
     if wanted != "cpu" and torch.cuda.is_available():
         index = _take_gpu(torch.cuda.device_count())
+        torch.cuda.set_device(index)  # streams and graphs are made on the current device
         log.info("computing on GPU %d, %s", index, torch.cuda.get_device_name(index))
         return torch.device("cuda", index)
     level = logging.WARNING if wanted == "cuda" else logging.INFO
@@ -75,7 +76,8 @@ def backend_key(members: list) -> str:
     """What a choice of backend is good for: the shape of a step, how many networks, the device."""
     device = next(members[0].network.parameters()).device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-    return f"{stackable(members[0])!r} P={len(members)} on {name}"
+    images = "the same images" if see_the_same_images(members) else "images of their own"
+    return f"{stackable(members[0])!r} P={len(members)} with {images} on {name}"
 
 
 def steps_to_come(members: list) -> int:

@@ -25,6 +25,11 @@ def stackable(member: Member) -> tuple:
     return (spec.architecture, spec.batch_size, spec.augment, spec.precision, shapes)
 
 
+def see_the_same_images(members: list[Member]) -> bool:
+    """Whether every batch has the same images for all: one order, one set (labels, weights and rates may differ)."""
+    return len({(m.spec.seed, m.examples.train_x.data_ptr()) for m in members}) == 1
+
+
 class StackedEngine:
     """Members of one shape as one stacked network; see ``population.Engine``.
 
@@ -73,6 +78,7 @@ class Stack:
         self.optimizer = StackedSGD(self.module, [m.spec for m in members], momenta)
         self.sources, self.source = self._images()
         self.labels = torch.stack([m.examples.train_y for m in members])  # [P, N]
+        self.same_images = see_the_same_images(members)
         self.black = members[0].examples.black
         count = len(members[0].examples.train_y)
         self.order = torch.zeros(len(members), count, dtype=torch.int64, device=self.device)
@@ -106,14 +112,13 @@ class Stack:
 
     def _prepare(self, active: list[bool]) -> None:
         """The epoch's learning rates, batch order and crops: the only copies to the device in an epoch."""
-        specs, epochs = [m.spec for m in self.members], [m.epoch for m in self.members]
-        self.optimizer.set_rates([learning_rate(s, e) * a for s, e, a in zip(specs, epochs, active, strict=True)])
-        count = self.order.shape[1]
-        orders = [batch_order(s, e, count) for s, e in zip(specs, epochs, strict=True)]
-        self.order.copy_(torch.from_numpy(np.stack(orders)))
+        specs, count = [m.spec for m in self.members], self.order.shape[1]
+        epoch = next(m.epoch for m, is_active in zip(self.members, active, strict=True) if is_active)
+        self.optimizer.set_rates([learning_rate(s, epoch) * a for s, a in zip(specs, active, strict=True)])
+        drawing = specs[:1] if self.same_images else specs
+        self.order.copy_(torch.from_numpy(np.stack([batch_order(s, epoch, count) for s in drawing])))
         if specs[0].augment == "crop_flip":
-            draws = [crop_draws(s, e, count) for s, e in zip(specs, epochs, strict=True)]
-            self.crops.copy_(torch.from_numpy(np.stack(draws, axis=1)))
+            self.crops.copy_(torch.from_numpy(np.stack([crop_draws(s, epoch, count) for s in drawing], axis=1)))
         for module in self.module.modules():
             if isinstance(module, StackedBatchNorm):
                 module.active.copy_(torch.tensor(active))
@@ -136,9 +141,10 @@ class Stack:
             with torch.cuda.stream(side):
                 for _ in range(3):  # in the first, cuDNN times its algorithms
                     self._step(size)
-            torch.cuda.current_stream().wait_stream(side)
-            with torch.cuda.graph(graph):
+            # on the stream of the warm-up: what autograd remembers of another one would break the capture
+            with torch.cuda.graph(graph, stream=side):
                 self._step(size)
+        torch.cuda.current_stream().wait_stream(side)
         for tensor, before in zip(self._state(), kept, strict=True):
             tensor.copy_(before)
         return graph
@@ -155,13 +161,19 @@ class Stack:
             self.cursor += size
 
     def _batch(self, size: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images [P, B, C, H, W] and labels [P, B], gathered on the device."""
-        at = (self.cursor + torch.arange(size, device=self.device)).expand(len(self.members), -1)
-        index = self.order.gather(1, at)
-        x = self.sources[self.source[:, None], index]  # [P, B, H, W, C]
+        """Images [P, B, C, H, W] and labels [P, B], gathered on the device.
+
+        The images that all networks see are gathered once: their first axis then has stride 0.
+        """
+        networks = len(self.members)
+        drawn = 1 if self.same_images else networks
+        at = (self.cursor + torch.arange(size, device=self.device)).expand(drawn, -1)
+        index = self.order[:drawn].gather(1, at)
+        x = self.sources[self.source[:drawn, None], index]  # [P, B, H, W, C]
         if self.members[0].spec.augment == "crop_flip":
-            x = crop_flip(x, self.black, *(crop.gather(1, at) for crop in self.crops))
-        return x.permute(0, 1, 4, 2, 3), self.labels.gather(1, index)
+            x = crop_flip(x, self.black, *(crop[:drawn].gather(1, at) for crop in self.crops))
+        labels = self.labels.gather(1, index.expand(networks, -1))
+        return x.permute(0, 1, 4, 2, 3).expand(networks, -1, -1, -1, -1), labels
 
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The different sets of training images [S, N, H, W, C], and which of them each network has [P]."""

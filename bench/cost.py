@@ -1,0 +1,83 @@
+"""What a configuration costs: operations of training and of evaluating, for each experiment.
+
+PYTHONPATH=.:workflow python bench/cost.py [--configfile workflow/runs/small.yaml] [--out results/bench]
+"""
+
+import argparse
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import torch
+import yaml
+from snakemake.utils import update_config
+from torch.utils.flop_counter import FlopCounterMode
+
+from puzzles.config import Config, load
+from puzzles.csvs import write_csv
+from puzzles.networks import build
+from puzzles.specs import Architecture, NetworkSpec
+
+SETS = {  # images in the training and the test set, channels, side, classes
+    "cifar10": (50_000, 10_000, 3, 32, 10),
+    "cifar100": (50_000, 10_000, 3, 32, 100),
+    "mnist": (60_000, 10_000, 1, 28, 10),
+    "digits": (1_437, 360, 1, 8, 10),
+}
+IMAGES = 10  # in the counted batch
+
+
+@cache
+def operations(architecture: Architecture, channels: int, side: int, classes: int) -> tuple[float, float]:
+    """Floating-point operations for one image: of the output, and of a training step. Direct convolutions."""
+    counts = []
+    with torch.device("meta"):
+        network, x = build(architecture, (channels, side, side), classes), torch.zeros(IMAGES, channels, side, side)
+        for backward in (False, True):
+            with FlopCounterMode(display=False) as counter:
+                y = network(x)
+                if backward:
+                    y.sum().backward()
+            counts.append(counter.get_total_flops() / IMAGES)
+    return counts[0], counts[1]
+
+
+def pflop(spec: NetworkSpec) -> tuple[float, float]:
+    """PFLOP of a network's training and of its evaluations, up to ``epochs``."""
+    train, test, channels, side, classes = SETS[spec.dataset]
+    train, side = spec.train_size or train, spec.image_size or side
+    forward, step = operations(spec.architecture, channels, side, classes)
+    evaluations = spec.epochs // spec.evaluate_every
+    return step * train * spec.epochs / 1e15, forward * (train + test) * evaluations / 1e15
+
+
+def table(config: Config) -> pd.DataFrame:
+    """A row for each experiment; a network that an experiment before has trained costs nothing."""
+    rows, known = [], set()
+    for name, experiment in config.experiments.items():
+        specs = {n.spec.hash: n.spec for n in (*experiment.pretrainings, *experiment.networks)}
+        costs = [pflop(spec) for key, spec in specs.items() if key not in known]
+        known |= set(specs)
+        train, evaluate = (sum(c[k] for c in costs) for k in range(2))
+        rows.append({"experiment": name, "networks": len(costs), "train_pflop": train, "evaluate_pflop": evaluate})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """The command line above."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--configfile", type=Path, help="an overlay on config.yaml")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    options = parser.parse_args()
+    raw = yaml.safe_load(Path("config.yaml").read_text())
+    if options.configfile:
+        update_config(raw, yaml.safe_load(options.configfile.read_text()))
+    costs = table(load(raw))
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_csv(costs, options.out / "cost.csv")
+    print(costs.round(2).to_string(index=False))
+    print(f"{costs.train_pflop.sum():.0f} PFLOP of training, {costs.evaluate_pflop.sum():.0f} of evaluating")
+
+
+if __name__ == "__main__":
+    main()
