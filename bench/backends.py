@@ -20,7 +20,8 @@ from puzzles.backends import BACKENDS
 from puzzles.csvs import write_csv
 from puzzles.devices import step_seconds
 from puzzles.layers import Conv2d
-from puzzles.population import LoopEngine, Member, Population
+from puzzles.members import Member
+from puzzles.population import LoopEngine, Population
 from puzzles.specs import Select
 
 STEPS = 4  # of the loops; a stack is timed as the engine does it

@@ -24,8 +24,9 @@ from bench.machine import cores, describe, peak_flops
 from puzzles.batches import batch_order
 from puzzles.csvs import write_csv
 from puzzles.data import Dataset, Preparation
+from puzzles.members import Member
 from puzzles.networks import build, initialize
-from puzzles.population import Member, Population
+from puzzles.population import Population
 from puzzles.specs import Architecture, NetworkSpec, Select, from_dict
 from puzzles.workspace import set_environment
 
@@ -122,7 +123,7 @@ def rewind(member: Member) -> None:
     initialize(member.network, member.spec)
     for module in member.network.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.reset_running_stats()
+            module.reset_parameters()  # and its running statistics
     for state in member.optimizer.state.values():
         state["momentum_buffer"].zero_()
     member.epoch = 0

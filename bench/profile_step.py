@@ -21,7 +21,7 @@ from puzzles.population import Population
 from puzzles.specs import Select
 
 KINDS = {  # a kind of work, by what is in an operator's name
-    "convolution": ("conv",),
+    "convolution": ("conv", "implicit_gemm", "fprop", "dgrad", "wgrad"),
     "Fourier transform": ("fft",),
     "batch norm": ("batch_norm", "var_mean"),
     "matrix product": ("mm",),
@@ -58,11 +58,12 @@ def breakdown(epoch: Callable[[], object], steps: int, device: str) -> dict[str,
 
     The profiler slows Python down, so the whole step is timed without it, and operators with it.
     """
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     epoch()
+    wait()
     start = time.perf_counter()
     epoch()
-    if device == "cuda":
-        torch.cuda.synchronize()
+    wait()
     whole = 1e3 * (time.perf_counter() - start) / steps
     activities = [ProfilerActivity.CUDA] if device == "cuda" else [ProfilerActivity.CPU]
     with profile(activities=activities, acc_events=True) as profiled:

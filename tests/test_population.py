@@ -10,8 +10,9 @@ from conftest import SMALL, small_spec
 from puzzles import cache
 from puzzles.batches import batches, crop_draws, crop_flip, learning_rate
 from puzzles.data import Dataset, Examples, Preparation
+from puzzles.members import Member
 from puzzles.networks import build, initialize
-from puzzles.population import Member, Population
+from puzzles.population import Population
 from puzzles.specs import Architecture, NetworkSpec, Select
 
 BATCH_NORM = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)

@@ -14,11 +14,12 @@ from puzzles import cache, devices
 from puzzles.backends import BACKENDS
 from puzzles.batches import batches
 from puzzles.data import Dataset, Examples, Preparation
+from puzzles.members import Member
 from puzzles.networks import build, initialize
-from puzzles.population import LoopEngine, Member, Population
+from puzzles.population import LoopEngine, Population
 from puzzles.specs import Architecture, NetworkSpec, Select
 from puzzles.stacked import share, stack
-from puzzles.stacked_engine import StackedEngine
+from puzzles.stacked_engine import Stack, StackedEngine
 
 ARCHITECTURES = {
     "3 layers, 64 filters, stride 2": Architecture("conv", (64, 64), 5, 2, 2, "none"),
@@ -311,6 +312,20 @@ def test_timing_a_backend_changes_no_network(digits: Dataset, workdir: Path) -> 
         assert all(torch.equal(state[name], t) for name, t in member.network.state_dict().items())
 
 
-def members(digits: Dataset, count: int) -> list[Member]:
+def test_what_is_done_before_a_step_is_recorded_leaves_no_trace(digits: Dataset, workdir: Path) -> None:
+    """Also at the end of an epoch, where the last, smaller batch is recorded and no examples are left."""
+    together = Stack(members(digits, 2, architecture=Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)), "grouped")
+    together.train_epoch([True, True])
+    before = [t.clone() for t in (*together.module.parameters(), *together.module.buffers(), *together.optimizer.momenta)]
+    with together._undone():
+        together._warm_up(30)
+        changed = [t.clone() for t in together.module.parameters()]
+    after = [*together.module.parameters(), *together.module.buffers(), *together.optimizer.momenta]
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(changed, before, strict=False))
+    assert int(together.cursor) == 300
+
+
+def members(digits: Dataset, count: int, **changes: object) -> list[Member]:
     population = Population(digits, {})
-    return [population._member(small_spec(seed=seed), [Select("last")]) for seed in range(count)]
+    return [population._member(small_spec(seed=seed, **changes), [Select("last")]) for seed in range(count)]

@@ -1,6 +1,7 @@
 """Ways to compute P convolutions, each of its own images with its own filters. All equal the plain loop to rounding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -36,14 +37,16 @@ def aligned(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) ->
     The channels and filters that are added are zeros, which change no number.
     """
     filters = weight.shape[1]
-    images, weight = _filled(x, dim=2), _filled(_filled(weight, dim=2), dim=1)
-    results = _each_on_a_stream(images, weight, stride, padding)
+    weight = _channels_last(weight, -filters % WORD)
+    results = _each_on_a_stream(_channels_last(x), weight, stride, padding)
     return torch.stack([y[:, :filters].permute(0, 2, 3, 1) for y in results]).permute(0, 1, 4, 2, 3)
 
 
-def _filled(x: torch.Tensor, dim: int) -> torch.Tensor:
-    missing = -x.shape[dim] % WORD
-    return nn.functional.pad(x, [0, 0] * (x.dim() - 1 - dim) + [0, missing]) if missing else x
+def _channels_last(x: torch.Tensor, missing: int = 0) -> torch.Tensor:
+    """[P, B, C, H, W] in the order P, B, H, W, C, filled with zeros to whole words of C and by ``missing`` of B."""
+    fill = [0, -x.shape[2] % WORD, 0, 0, 0, 0, 0, missing]
+    x = x.permute(0, 1, 3, 4, 2)
+    return (nn.functional.pad(x, fill) if any(fill) else x.contiguous()).permute(0, 1, 4, 2, 3)
 
 
 def _each_on_a_stream(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> list[torch.Tensor]:
@@ -55,21 +58,54 @@ def _each_on_a_stream(x: torch.Tensor, weight: torch.Tensor, stride: int, paddin
     pairs = list(zip(x, weight, strict=True))
     if not x.is_cuda:
         return [nn.functional.conv2d(images, filters, stride=stride, padding=padding) for images, filters in pairs]
-    here, sides = torch.cuda.current_stream(x.device), _side_streams(x.device.index)
-    for side in sides:
-        side.wait_stream(here)
+    sides = _side_streams(x.device.index)
     results = []
-    for k, (images, filters) in enumerate(pairs):
-        with torch.cuda.stream(sides[k % len(sides)]):
-            results.append(nn.functional.conv2d(images, filters, stride=stride, padding=padding))
-    for side in sides:
-        here.wait_stream(side)
+    with _forked(sides):
+        for k, (images, filters) in enumerate(pairs):
+            with torch.cuda.stream(sides[k % len(sides)]):
+                results.append(nn.functional.conv2d(images, filters, stride=stride, padding=padding))
     return results
 
 
+@contextmanager
+def _forked(sides: tuple[torch.cuda.Stream, ...]) -> Iterator[None]:
+    here = torch.cuda.current_stream(sides[0].device)
+    for side in sides:
+        side.wait_stream(here)
+    try:
+        yield
+    finally:
+        for side in sides:
+            here.wait_stream(side)
+
+
+@contextmanager
+def joined_streams(device: torch.device) -> Iterator[None]:
+    """Whatever happens meanwhile, the side streams are back in the current one: a capture that fails can then be ended."""
+    try:
+        yield
+    finally:
+        here = torch.cuda.current_stream(device)
+        for side in _side_streams(device.index):
+            with torch.cuda.stream(side):
+                forked = torch.cuda.is_current_stream_capturing()
+            if forked:
+                here.wait_stream(side)
+
+
 @cache
-def _side_streams(device: int) -> list[torch.cuda.Stream]:
-    return [torch.cuda.Stream(device) for _ in range(STREAMS)]
+def _side_streams(device: int) -> tuple[torch.cuda.Stream, ...]:
+    return tuple(torch.cuda.Stream(device) for _ in range(STREAMS))
+
+
+def capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """The one stream of a device on which graphs are captured."""
+    return _capture_stream(device.index)
+
+
+@cache
+def _capture_stream(device: int) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 def grouped(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
@@ -102,6 +138,15 @@ class Backend:
 
     convolve: Convolve
     compiled: bool = False
+
+
+def compiled(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The forward pass of a module, compiled.
+
+    What was compiled for other stacks is forgotten: torch counts them all as one function, and compiles one only so often.
+    """
+    torch.compiler.reset()
+    return torch.compile(module, fullgraph=True)
 
 
 BACKENDS = {

@@ -45,9 +45,9 @@ def crop_draws(spec: NetworkSpec, epoch: int, count: int) -> np.ndarray:
 
 def batches(examples: Examples, spec: NetworkSpec, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The batches of an epoch for one network: images [B, H, W, C] and labels [B]."""
-    count = len(examples.train_y)
-    order = torch.from_numpy(batch_order(spec, epoch, count))
-    crops = torch.from_numpy(crop_draws(spec, epoch, count)) if spec.augment == "crop_flip" else None
+    count, device = len(examples.train_y), examples.train_y.device
+    order = torch.from_numpy(batch_order(spec, epoch, count)).to(device)
+    crops = torch.from_numpy(crop_draws(spec, epoch, count)).to(device) if spec.augment == "crop_flip" else None
     for start, end in batch_bounds(count, spec.batch_size):
         batch = order[start:end]
         x = examples.train_x[batch]

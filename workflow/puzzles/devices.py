@@ -11,6 +11,7 @@ from puzzles import paths
 from puzzles.backends import BACKENDS
 from puzzles.batches import batch_bounds
 from puzzles.files import Lock, atomic
+from puzzles.members import Member
 from puzzles.stacked_engine import Stack, StackedEngine, see_the_same_images, stackable
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class MeasuredEngine(StackedEngine):
     One that must be compiled is tried only where the training before us is long enough to earn the minute back.
     """
 
-    def new_stack(self, members: list) -> Stack:
+    def new_stack(self, members: list[Member]) -> Stack:
         """The members as a stack with the fastest backend."""
         key = backend_key(members)
         known = _remembered()
@@ -72,7 +73,7 @@ class MeasuredEngine(StackedEngine):
         return Stack(members, known[key])
 
 
-def backend_key(members: list) -> str:
+def backend_key(members: list[Member]) -> str:
     """What a choice of backend is good for: the shape of a step, how many networks, the device."""
     device = next(members[0].network.parameters()).device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
@@ -80,14 +81,14 @@ def backend_key(members: list) -> str:
     return f"{stackable(members[0])!r} P={len(members)} with {images} on {name}"
 
 
-def steps_to_come(members: list) -> int:
+def steps_to_come(members: list[Member]) -> int:
     """The steps that the members have before them, together as one stack."""
     return max(
         (m.spec.last_epoch - m.epoch) * len(batch_bounds(len(m.examples.train_y), m.spec.batch_size)) for m in members
     )
 
 
-def step_seconds(members: list, backend: str) -> float:
+def step_seconds(members: list[Member], backend: str) -> float:
     """Seconds of one step of a stack that is thrown away; infinite where the backend does not work here.
 
     It may need more memory than there is, or a compiler where there is none.

@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from puzzles.files import Lock
-from puzzles.population import Member
+from puzzles.members import Member
 from puzzles.specs import NetworkSpec
 
 log = logging.getLogger(__name__)

@@ -1,20 +1,19 @@
 """Networks that step together: parameters stacked, data resident, one optimizer step for all; whole steps as CUDA graphs."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
 
-from puzzles.backends import BACKENDS
+from puzzles.backends import BACKENDS, capture_stream, compiled, joined_streams
 from puzzles.batches import batch_bounds, batch_order, crop_draws, crop_flip, learning_rate
+from puzzles.members import Member
 from puzzles.stacked import StackedBatchNorm, share, stack
 from puzzles.stacked_sgd import StackedSGD
 
-if TYPE_CHECKING:
-    from puzzles.population import Member
+WARM_UP = 3  # steps before one is recorded
 
 
 def stackable(member: Member) -> tuple:
@@ -22,43 +21,13 @@ def stackable(member: Member) -> tuple:
     spec, (channels, height, width) = member.spec, member.examples.input_shape
     classes = member.network[-1].out_features
     shapes = (channels, height, width, len(member.examples.train_y), classes)
-    return (spec.architecture, spec.batch_size, spec.augment, spec.precision, shapes)
+    scaling = (spec.input_mean, spec.input_std)  # decides what is black beside a crop
+    return (spec.architecture, spec.batch_size, spec.augment, scaling, spec.precision, shapes)
 
 
 def see_the_same_images(members: list[Member]) -> bool:
     """Whether every batch has the same images for all: one order, one set (labels, weights and rates may differ)."""
     return len({(m.spec.seed, m.examples.train_x.data_ptr()) for m in members}) == 1
-
-
-class StackedEngine:
-    """Members of one shape as one stacked network; see ``population.Engine``.
-
-    Args:
-        backend: how they are computed, a key of ``backends.BACKENDS``.
-    """
-
-    def __init__(self, backend: str = "grouped") -> None:
-        self.backend = backend
-        self._stacks: list[Stack] = []
-
-    def train_epoch(self, members: list[Member]) -> None:
-        """Advance every member by one epoch."""
-        running = {id(member) for member in members}
-        self._stacks = [s for s in self._stacks if any(id(m) in running for m in s.members)]
-        known = {id(m) for s in self._stacks for m in s.members}
-        fresh: dict[tuple, list[Member]] = {}
-        for member in members:
-            if id(member) not in known:
-                fresh.setdefault((stackable(member), member.epoch), []).append(member)
-        for together in fresh.values():
-            self._stacks.append(self.new_stack(together))
-            self._stacks[-1].share()
-        for s in self._stacks:
-            s.train_epoch([id(member) in running for member in s.members])
-
-    def new_stack(self, members: list[Member]) -> Stack:
-        """The members as a stack."""
-        return Stack(members, self.backend)
 
 
 class Stack:
@@ -73,7 +42,7 @@ class Stack:
         self.members, self.backend = members, backend
         self.device = next(members[0].network.parameters()).device
         self.module = stack([m.network for m in members], BACKENDS[backend].convolve).train()
-        self.forward = torch.compile(self.module, fullgraph=True) if BACKENDS[backend].compiled else self.module
+        self.forward = compiled(self.module) if BACKENDS[backend].compiled else self.module
         momenta = [self._momentum(name) for name, _ in self.module.named_parameters()]
         self.optimizer = StackedSGD(self.module, [m.spec for m in members], momenta)
         self.sources, self.source = self._images()
@@ -84,7 +53,8 @@ class Stack:
         self.order = torch.zeros(len(members), count, dtype=torch.int64, device=self.device)
         self.crops = torch.zeros(3, len(members), count, dtype=torch.int64, device=self.device)
         self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)
-        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}  # by batch size
+        self.pool: tuple[int, int] | None = None  # their memory
 
     def train_epoch(self, active: list[bool]) -> None:
         """Every batch of one epoch; networks that are not active keep their weights and statistics."""
@@ -114,11 +84,13 @@ class Stack:
         """The epoch's learning rates, batch order and crops: the only copies to the device in an epoch."""
         specs, count = [m.spec for m in self.members], self.order.shape[1]
         epoch = next(m.epoch for m, is_active in zip(self.members, active, strict=True) if is_active)
-        self.optimizer.set_rates([learning_rate(s, epoch) * a for s, a in zip(specs, active, strict=True)])
         drawing = specs[:1] if self.same_images else specs
-        self.order.copy_(torch.from_numpy(np.stack([batch_order(s, epoch, count) for s in drawing])))
+        orders = np.stack([batch_order(s, epoch, count) for s in drawing])
         if specs[0].augment == "crop_flip":
-            self.crops.copy_(torch.from_numpy(np.stack([crop_draws(s, epoch, count) for s in drawing], axis=1)))
+            crops = np.stack([crop_draws(s, epoch, count) for s in drawing], axis=1)
+            self.crops[:, : len(drawing)].copy_(torch.from_numpy(crops))
+        self.order[: len(drawing)].copy_(torch.from_numpy(orders))
+        self.optimizer.set_rates([learning_rate(s, epoch) * a for s, a in zip(specs, active, strict=True)])
         for module in self.module.modules():
             if isinstance(module, StackedBatchNorm):
                 module.active.copy_(torch.tensor(active))
@@ -133,24 +105,36 @@ class Stack:
         self.graphs[size].replay()
 
     def _capture(self, size: int) -> torch.cuda.CUDAGraph:
-        """Record one step; the warm-up that this needs is undone."""
-        kept = [t.clone() for t in self._state()]
-        side, graph, fixed = torch.cuda.Stream(), torch.cuda.CUDAGraph(), torch.are_deterministic_algorithms_enabled()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.backends.cudnn.flags(enabled=True, benchmark=not fixed, deterministic=fixed):
+        """Record one step; the warm-up that this needs is undone.
+
+        On the stream of the warm-up: what autograd remembers of another one would break the capture. All sizes share their
+        memory, since no two of them run at once.
+        """
+        here, side, graph = torch.cuda.current_stream(), capture_stream(self.device), torch.cuda.CUDAGraph()
+        self.pool = self.pool or torch.cuda.graph_pool_handle()
+        fixed = torch.are_deterministic_algorithms_enabled()
+        with self._undone(), torch.backends.cudnn.flags(enabled=True, benchmark=not fixed, deterministic=fixed):
+            side.wait_stream(here)
             with torch.cuda.stream(side):
-                for _ in range(3):  # in the first, cuDNN times its algorithms
-                    self._step(size)
-            # on the stream of the warm-up: what autograd remembers of another one would break the capture
-            with torch.cuda.graph(graph, stream=side):
+                self._warm_up(size)  # cuDNN times its algorithms
+            with torch.cuda.graph(graph, pool=self.pool, stream=side), joined_streams(self.device):
                 self._step(size)
-        torch.cuda.current_stream().wait_stream(side)
-        for tensor, before in zip(self._state(), kept, strict=True):
-            tensor.copy_(before)
+            here.wait_stream(side)
         return graph
 
-    def _state(self) -> list[torch.Tensor]:
-        return [*self.optimizer.state, *self.module.buffers(), self.cursor]
+    def _warm_up(self, size: int) -> None:
+        for _ in range(WARM_UP):
+            self.cursor.zero_()  # wherever the epoch is, these examples exist
+            self._step(size)
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """Whatever steps change meanwhile is put back."""
+        state = [*self.optimizer.state, *self.module.buffers(), self.cursor]
+        kept = [t.clone() for t in state]
+        yield
+        for tensor, before in zip(state, kept, strict=True):
+            tensor.copy_(before)
 
     def _step(self, size: int) -> None:
         """One step of SGD of all networks on their next ``size`` examples; nothing here waits for the device."""
@@ -198,3 +182,34 @@ class Stack:
             )
             buffers.append(torch.zeros_like(parameter) if buffer is None else buffer)
         return torch.stack([b.detach().contiguous() for b in buffers])
+
+
+class StackedEngine:
+    """Members of one shape as one stacked network; see ``members.Engine``.
+
+    Args:
+        backend: how they are computed, a key of ``backends.BACKENDS``.
+    """
+
+    def __init__(self, backend: str = "grouped") -> None:
+        self.backend = backend
+        self._stacks: list[Stack] = []
+
+    def train_epoch(self, members: list[Member]) -> None:
+        """Advance every member by one epoch."""
+        running = {id(member) for member in members}
+        self._stacks = [s for s in self._stacks if any(id(m) in running for m in s.members)]
+        known = {id(m) for s in self._stacks for m in s.members}
+        fresh: dict[tuple, list[Member]] = {}
+        for member in members:
+            if id(member) not in known:
+                fresh.setdefault((stackable(member), member.epoch), []).append(member)
+        for together in fresh.values():
+            self._stacks.append(self.new_stack(together))
+            self._stacks[-1].share()
+        for s in self._stacks:
+            s.train_epoch([id(member) in running for member in s.members])
+
+    def new_stack(self, members: list[Member]) -> Stack:
+        """The members as a stack."""
+        return Stack(members, self.backend)
