@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import baseline
@@ -24,6 +25,7 @@ from bench.machine import cores, describe, peak_flops
 from puzzles.batches import batch_order
 from puzzles.csvs import write_csv
 from puzzles.data import Dataset, Preparation
+from puzzles.layers import Conv2d, Flatten
 from puzzles.members import Member
 from puzzles.networks import build, initialize
 from puzzles.population import Population
@@ -75,6 +77,16 @@ def step_flops(name: str) -> int:
     return counter.get_total_flops()
 
 
+def plain_network(name: str) -> nn.Module:
+    """The initialized network of torch's own layers, as somebody has it who does not know ours."""
+    (side, channels), spec = SHAPES[name], spec_of(name, 0)
+    network = build(spec.architecture, (channels, side, side), 10)
+    initialize(network, spec)
+    for module in network.modules():
+        module.__class__ = {Conv2d: nn.Conv2d, Flatten: nn.Flatten}.get(type(module), type(module))
+    return network
+
+
 def run_baseline(name: str, steps: int, workers: int, threads: int, device: str) -> tuple[float, float]:
     """Seconds of one network's epoch, and its loss on the first batch afterwards."""
     torch.set_num_threads(threads)
@@ -82,8 +94,7 @@ def run_baseline(name: str, steps: int, workers: int, threads: int, device: str)
     channels = data.train_x.shape[-1]
     transform = baseline.transform([MEAN] * channels, [STD] * channels, spec.augment == "crop_flip")
     images = baseline.Images(data.train_x, data.train_y, transform)
-    network = build(spec.architecture, (channels, *data.train_x.shape[1:3]), 10)
-    initialize(network, spec)
+    network = plain_network(name)
     network.to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=spec.lr, momentum=spec.momentum)
     order = batch_order(spec, 0, steps * BATCH).tolist()
@@ -91,13 +102,13 @@ def run_baseline(name: str, steps: int, workers: int, threads: int, device: str)
     return seconds, final_loss(network, name, steps, device)
 
 
-def final_loss(network: torch.nn.Module, name: str, steps: int, device: str) -> float:
+def final_loss(network: nn.Module, name: str, steps: int, device: str) -> float:
     """The loss on the first thousand training images, in eval mode: to see that both have trained the same."""
     examples = Preparation(noise(name, steps * BATCH), device).examples(spec_of(name, 0))
     network.eval()
     with torch.no_grad():
         x, y = examples.train_x[:1000].permute(0, 3, 1, 2), examples.train_y[:1000]
-        return float(torch.nn.functional.cross_entropy(network(x), y))
+        return float(nn.functional.cross_entropy(network(x), y))
 
 
 def run_ours(name: str, steps: int, seeds: list[int], device: str, start_at: float) -> tuple[float, float, float]:
@@ -122,7 +133,7 @@ def rewind(member: Member) -> None:
     """Back to before the first step, in place: a captured graph goes on with the same memory."""
     initialize(member.network, member.spec)
     for module in member.network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.reset_parameters()  # and its running statistics
     for state in member.optimizer.state.values():
         state["momentum_buffer"].zero_()

@@ -13,10 +13,9 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench import baseline
-from bench.compare import BATCH, MEAN, SHAPES, STD, noise, pool_of, spec_of
+from bench.compare import BATCH, MEAN, SHAPES, STD, noise, plain_network, pool_of, spec_of
 from bench.machine import describe
 from puzzles.csvs import write_csv
-from puzzles.networks import build, initialize
 from puzzles.population import Population
 from puzzles.specs import Select
 
@@ -39,8 +38,7 @@ def baseline_epoch(name: str, steps: int, device: str) -> Callable[[], object]:
     channels = data.train_x.shape[-1]
     transform = baseline.transform([MEAN] * channels, [STD] * channels, spec.augment == "crop_flip")
     images = baseline.Images(data.train_x, data.train_y, transform)
-    network = build(spec.architecture, (channels, *data.train_x.shape[1:3]), 10)
-    initialize(network, spec)
+    network = plain_network(name)
     optimizer = torch.optim.SGD(network.to(device).parameters(), lr=spec.lr, momentum=spec.momentum)
     order = list(range(len(images)))
     return lambda: baseline.train_epoch(network, optimizer, images, order, BATCH, 0, torch.device(device))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from bench import backends, compare, cost, growth, overhead, picture, profile_step
 from bench.machine import cores, peak_flops
 
@@ -22,6 +23,17 @@ def row() -> dict:
 def test_both_sides_train_the_same_networks(row: dict) -> None:
     assert row["loss_difference"] < 1e-4
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+
+
+def test_the_baseline_has_torchs_own_layers_and_the_same_weights() -> None:
+    plain, ours = (
+        compare.plain_network("conv3_24"),
+        compare.build(compare.spec_of("conv3_24", 0).architecture, (3, 32, 32), 10),
+    )
+    compare.initialize(ours, compare.spec_of("conv3_24", 0))
+    assert all(type(m).__module__.startswith("torch.") for m in plain.modules())
+    assert not all(type(m).__module__.startswith("torch.") for m in ours.modules())
+    assert all(torch.equal(p, q) for p, q in zip(plain.parameters(), ours.parameters(), strict=True))
 
 
 def test_the_share_of_peak_is_what_speed_and_operations_say(row: dict) -> None:
