@@ -19,8 +19,8 @@ def test_golden_hashes(raw: dict) -> None:
     experiments = load(raw).experiments
     first = {name: experiments[name].networks[0].spec.hash for name in ("init_3layer", "corruption_3layer", "corruption_bn")}
     assert first == {
-        "init_3layer": "ed803c54387fe0b0",
-        "corruption_3layer": "d65af702ff62c1ce",
+        "init_3layer": "6f2829f7292d4fab",
+        "corruption_3layer": "0b3ab46dbc6e65d8",
         "corruption_bn": "9d3c5d0905630bb5",
     }
     assert small_spec().hash == "9f049553af73ce0d"
