@@ -19,7 +19,7 @@ class Conv2d(nn.Conv2d):
             if fourier_pays(self, x):
                 y = fourier.conv2d(nn.functional.pad(x, [self.padding[0]] * 4) if any(self.padding) else x, self.weight)
                 return y if self.bias is None else y + self.bias[:, None, None]
-            if self.in_channels == 1:
+            if self.in_channels == 1 and x.shape[-1] >= 16:  # on smaller ones nothing is gained
                 x, weight = (_with_empty_channel(t) for t in (x, self.weight))
                 return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
         return super().forward(x)
