@@ -5,21 +5,17 @@ PYTHONPATH=.:workflow python bench/backends.py [--networks conv3_24 conv5 ...] [
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from unittest import mock
 
 import pandas as pd
 import torch
-from torch import nn
 
-from bench.compare import BATCH, SHAPES, noise, pool_of, spec_of
+from bench.compare import BATCH, SHAPES, default_networks, noise, pool_of, spec_of, with_torchs_layers
 from bench.machine import describe
 from puzzles.backends import BACKENDS
 from puzzles.csvs import write_csv
 from puzzles.devices import step_seconds
-from puzzles.layers import Conv2d
 from puzzles.members import Member
 from puzzles.population import LoopEngine, Population
 from puzzles.specs import Select
@@ -34,23 +30,14 @@ def members_of(name: str, count: int, device: str) -> list[Member]:
     return [population._member(spec_of(name, seed), [Select("last")]) for seed in range(count)]
 
 
-@contextmanager
-def torchs_layers() -> Iterator[None]:
-    """Convolutions as torch computes them."""
-    with mock.patch.object(Conv2d, "forward", nn.Conv2d.forward):
-        yield
-
-
 def loop_seconds(members: list[Member], plain: bool) -> float:
-    """Seconds in which every member makes a step."""
+    """Seconds in which every member makes a step; ``plain`` with torch's own layers."""
+    for member in members if plain else []:
+        with_torchs_layers(member.network)
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        if plain:
-            with torchs_layers():
-                LoopEngine().train_epoch(members)
-        else:
-            LoopEngine().train_epoch(members)
+        LoopEngine().train_epoch(members)
         if next(members[0].network.parameters()).is_cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
@@ -74,7 +61,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
     rows = []
-    for name in options.networks or [n for n in SHAPES if n != "resnet56" or device == "cuda"]:
+    for name in options.networks or default_networks(device):
         with pool_of(1, ours=True) as process:
             times = process.submit(timed, name, options.population, device).result()
         rows += [

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -65,16 +66,29 @@ def noise(name: str, count: int) -> Dataset:
     return Dataset("noise", *sets[0], *sets[1])
 
 
-def step_flops(name: str) -> int:
-    """Floating-point operations of one step of one network: forward and backward, of direct convolutions and of products.
+@cache
+def operations(architecture: Architecture, channels: int, side: int, classes: int) -> tuple[int, int]:
+    """Floating-point operations of BATCH images: of their outputs, and of a training step, forward and backward.
 
-    What is computed another way (``layers.Conv2d``) counts as if it were direct, so that a share of the peak compares.
+    Of direct convolutions and of products: what is computed another way (``layers.Conv2d``) counts as if it were direct, so
+    that a share of the peak compares.
     """
-    (side, channels), spec = SHAPES[name], spec_of(name, 0)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = build(spec.architecture, (channels, side, side), 10)
-        network(torch.zeros(BATCH, channels, side, side)).sum().backward()
-    return counter.get_total_flops()
+        outputs = build(architecture, (channels, side, side), classes)(torch.zeros(BATCH, channels, side, side))
+        forward = counter.get_total_flops()
+        outputs.sum().backward()
+    return forward, counter.get_total_flops()
+
+
+def step_flops(name: str) -> int:
+    """Operations of one step of one network; see ``operations``."""
+    side, channels = SHAPES[name]
+    return operations(spec_of(name, 0).architecture, channels, side, 10)[1]
+
+
+def default_networks(device: str) -> list[str]:
+    """All of them, but on a CPU not the residual one: 200 steps of it take minutes."""
+    return [name for name in SHAPES if name != "resnet56" or device == "cuda"]
 
 
 def plain_network(name: str) -> nn.Module:
@@ -82,6 +96,11 @@ def plain_network(name: str) -> nn.Module:
     (side, channels), spec = SHAPES[name], spec_of(name, 0)
     network = build(spec.architecture, (channels, side, side), 10)
     initialize(network, spec)
+    return with_torchs_layers(network)
+
+
+def with_torchs_layers(network: nn.Module) -> nn.Module:
+    """The same network, in which torch's own layers stand for ours."""
     for module in network.modules():
         module.__class__ = {Conv2d: nn.Conv2d, Flatten: nn.Flatten}.get(type(module), type(module))
     return network
@@ -213,7 +232,7 @@ def main() -> None:
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
-    for name in options.networks or [n for n in SHAPES if n != "resnet56" or device == "cuda"]:
+    for name in options.networks or default_networks(device):
         most = (12 if name == "resnet56" else 16) if device == "cuda" else cores()
         rows.append(compare(name, options.steps, options.runs, options.population or most, device))
         row = rows[-1]

@@ -4,19 +4,16 @@ PYTHONPATH=.:workflow python bench/cost.py [--configfile workflow/runs/small.yam
 """
 
 import argparse
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
-import torch
 import yaml
 from snakemake.utils import update_config
-from torch.utils.flop_counter import FlopCounterMode
 
+from bench.compare import BATCH, operations
 from puzzles.config import Config, load
 from puzzles.csvs import write_csv
-from puzzles.networks import build
-from puzzles.specs import Architecture, NetworkSpec
+from puzzles.specs import NetworkSpec
 
 SETS = {  # images in the training and the test set, channels, side, classes
     "cifar10": (50_000, 10_000, 3, 32, 10),
@@ -24,29 +21,13 @@ SETS = {  # images in the training and the test set, channels, side, classes
     "mnist": (60_000, 10_000, 1, 28, 10),
     "digits": (1_437, 360, 1, 8, 10),
 }
-IMAGES = 10  # in the counted batch
-
-
-@cache
-def operations(architecture: Architecture, channels: int, side: int, classes: int) -> tuple[float, float]:
-    """Floating-point operations for one image: of the output, and of a training step. Direct convolutions."""
-    counts = []
-    with torch.device("meta"):
-        network, x = build(architecture, (channels, side, side), classes), torch.zeros(IMAGES, channels, side, side)
-        for backward in (False, True):
-            with FlopCounterMode(display=False) as counter:
-                y = network(x)
-                if backward:
-                    y.sum().backward()
-            counts.append(counter.get_total_flops() / IMAGES)
-    return counts[0], counts[1]
 
 
 def pflop(spec: NetworkSpec) -> tuple[float, float]:
     """PFLOP of a network's training and of its evaluations, up to ``epochs``."""
     train, test, channels, side, classes = SETS[spec.dataset]
     train, side = spec.train_size or train, spec.image_size or side
-    forward, step = operations(spec.architecture, channels, side, classes)
+    forward, step = (count / BATCH for count in operations(spec.architecture, channels, side, classes))
     evaluations = spec.epochs // spec.evaluate_every
     return step * train * spec.epochs / 1e15, forward * (train + test) * evaluations / 1e15
 

@@ -13,7 +13,7 @@ from puzzles.specs import Architecture
 SHAPES = {  # images, channels, side; filters, kernel, padding
     "layer 2 of 24 filters": (32, 24, 28, 24, 5, 0),
     "layer 2 of 34 filters": (32, 34, 24, 34, 5, 0),
-    "an odd number of images, wider than high": (33, 20, 12, 25, 5, 0),
+    "an odd number of images, more filters than channels": (33, 20, 12, 25, 5, 0),
     "more than a chunk": (CHUNK + 35, 20, 13, 20, 5, 0),
     "padded, larger kernel": (40, 21, 12, 22, 7, 3),
 }

@@ -58,7 +58,7 @@ def _each_on_a_stream(x: torch.Tensor, weight: torch.Tensor, stride: int, paddin
     pairs = list(zip(x, weight, strict=True))
     if not x.is_cuda:
         return [nn.functional.conv2d(images, filters, stride=stride, padding=padding) for images, filters in pairs]
-    sides = _side_streams(x.device.index)
+    sides = _side_streams(x.device)
     results = []
     with _forked(sides):
         for k, (images, filters) in enumerate(pairs):
@@ -86,7 +86,7 @@ def joined_streams(device: torch.device) -> Iterator[None]:
         yield
     finally:
         here = torch.cuda.current_stream(device)
-        for side in _side_streams(device.index):
+        for side in _side_streams(device):
             with torch.cuda.stream(side):
                 forked = torch.cuda.is_current_stream_capturing()
             if forked:
@@ -94,17 +94,13 @@ def joined_streams(device: torch.device) -> Iterator[None]:
 
 
 @cache
-def _side_streams(device: int) -> tuple[torch.cuda.Stream, ...]:
+def _side_streams(device: torch.device) -> tuple[torch.cuda.Stream, ...]:
     return tuple(torch.cuda.Stream(device) for _ in range(STREAMS))
 
 
+@cache
 def capture_stream(device: torch.device) -> torch.cuda.Stream:
     """The one stream of a device on which graphs are captured."""
-    return _capture_stream(device.index)
-
-
-@cache
-def _capture_stream(device: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 

@@ -47,7 +47,7 @@ def measure_experiment(
     rows, histograms = [], []
     for network in experiment.networks:
         examples = preparation.examples(network.spec)
-        module = _module(network.spec, preparation)
+        module = _module(network.spec, examples, preparation)
         x0 = preparation.reference_image(network.spec, experiment.output_image)
         about = _about(experiment, network) | {"dataset": dataset.name, "num_classes": dataset.num_classes}
         about |= {"train_size": len(examples.train_y), "test_size": len(examples.test_y)}
@@ -84,9 +84,10 @@ def families(
     met = [n for n in natural if n.name in set(first.network)]
 
     def trained(network: Network) -> tuple[nn.Module, Examples]:
-        module = _module(network.spec, preparation)
+        examples = preparation.examples(network.spec)
+        module = _module(network.spec, examples, preparation)
         module.load_state_dict(states[stored_name(network.name, snapshot, first=True)])
-        return module, preparation.examples(network.spec)
+        return module, examples
 
     rows = [_untrained(k, network, experiment, preparation) for k, network in enumerate(natural)]
     if met:
@@ -104,16 +105,16 @@ def families(
 
 def _untrained(k: int, network: Network, experiment: Experiment, preparation: Preparation) -> dict:
     spec = replace(network.spec, seed=UNTRAINED_SEED + k, pretrained="")
-    module = _module(spec, preparation)
+    examples = preparation.examples(network.spec)
+    module = _module(spec, examples, preparation)
     initialize(module, spec)
     scale = normalizer(module, experiment.norms[0], preparation.reference_image(spec, experiment.output_image))
-    (row,) = rescaled_losses(module, preparation.examples(network.spec), [scale])
+    (row,) = rescaled_losses(module, examples, [scale])
     return {"family": "untrained", "network": network.name} | row
 
 
-def _module(spec: NetworkSpec, preparation: Preparation) -> nn.Module:
-    shape = preparation.examples(spec).input_shape
-    return build(spec.architecture, shape, preparation.dataset.num_classes).to(preparation.device)
+def _module(spec: NetworkSpec, examples: Examples, preparation: Preparation) -> nn.Module:
+    return build(spec.architecture, examples.input_shape, preparation.dataset.num_classes).to(preparation.device)
 
 
 def _histogram(experiment: Experiment, network: Network, largest: np.ndarray) -> pd.DataFrame:
