@@ -11,10 +11,10 @@ paper: .venv/installed  ## the whole paper, as config.yaml describes it
 	$(SNAKEMAKE)
 
 figures: .venv/installed  ## every figure and the report of a published run, without training: make figures RUN=demo
-	PYTHONPATH=workflow .venv/bin/python -m puzzles.published redraw $(RUN)
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published redraw $(RUN)
 
 publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo
-	PYTHONPATH=workflow .venv/bin/python -m puzzles.published publish $(RUN)
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published publish $(RUN)
 
 bench: .venv/installed  ## the engine beside what the tutorials do, on this machine, into results/bench
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost.py

@@ -13,12 +13,12 @@ import torch
 
 from bench.compare import BATCH, SHAPES, default_networks, noise, pool_of, spec_of, with_torchs_layers
 from bench.machine import describe
-from puzzles.backends import BACKENDS
-from puzzles.csvs import write_csv
-from puzzles.devices import step_seconds
-from puzzles.members import Member
-from puzzles.population import LoopEngine, Population
-from puzzles.specs import Select
+from puzzles.base.csvs import write_csv
+from puzzles.config.specs import Select
+from puzzles.training.backends import BACKENDS
+from puzzles.training.fastest_backend import step_seconds
+from puzzles.training.members import Member
+from puzzles.training.population import LoopEngine, Population
 
 STEPS = 4  # of the loops; a stack is timed as the engine does it
 LOOPS = ("one after the other", "one after the other, torch's layers")

@@ -23,15 +23,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench import baseline
 from bench.machine import cores, describe, peak_flops
-from puzzles.batches import batch_order
-from puzzles.csvs import write_csv
-from puzzles.data import Dataset, Preparation
-from puzzles.layers import Conv2d, Flatten
-from puzzles.members import Member
-from puzzles.networks import build, initialize
-from puzzles.population import Population
-from puzzles.specs import Architecture, NetworkSpec, Select, from_dict
-from puzzles.workspace import set_environment
+from puzzles.base.csvs import write_csv
+from puzzles.base.environment import set_environment
+from puzzles.config.specs import Architecture, NetworkSpec, Select, from_dict
+from puzzles.data.batches import batch_order
+from puzzles.data.dataset import Dataset
+from puzzles.data.preparation import Preparation
+from puzzles.networks.architectures import build, initialize
+from puzzles.networks.layers import Conv2d, Flatten
+from puzzles.training.members import Member
+from puzzles.training.population import Population
 
 ROOT = Path(__file__).parent.parent
 SHAPES = {  # images, and what the baseline normalizes them with

@@ -11,9 +11,9 @@ import yaml
 from snakemake.utils import update_config
 
 from bench.compare import BATCH, operations
-from puzzles.config import Config, load
-from puzzles.csvs import write_csv
-from puzzles.specs import NetworkSpec
+from puzzles.base.csvs import write_csv
+from puzzles.config.configuration import Config, load_config
+from puzzles.config.specs import NetworkSpec
 
 SETS = {  # images in the training and the test set, channels, side, classes
     "cifar10": (50_000, 10_000, 3, 32, 10),
@@ -53,7 +53,7 @@ def main() -> None:
     raw = yaml.safe_load(Path("config.yaml").read_text())
     if options.configfile:
         update_config(raw, yaml.safe_load(options.configfile.read_text()))
-    costs = table(load(raw))
+    costs = table(load_config(raw))
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(costs, options.out / "cost.csv")
     print(costs.round(2).to_string(index=False))

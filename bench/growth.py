@@ -12,9 +12,9 @@ import torch
 
 from bench.compare import BATCH, SHAPES, noise, spec_of
 from bench.machine import describe
-from puzzles.csvs import write_csv
-from puzzles.population import Population
-from puzzles.specs import Select
+from puzzles.base.csvs import write_csv
+from puzzles.config.specs import Select
+from puzzles.training.population import Population
 
 POPULATIONS = (1, 2, 4, 8, 16, 32)
 EXAMPLES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000)

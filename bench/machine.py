@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from puzzles.provenance import commit, processor
+from puzzles.output.provenance import commit, processor
 
 SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the peak
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.machine import cores, describe
-from puzzles.csvs import write_csv
+from puzzles.base.csvs import write_csv
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("Snakefile", "config.yaml", "workflow", "profiles", "envs")

@@ -10,9 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from puzzles import style
-from puzzles.csvs import read_csv
-from puzzles.files import atomic
+from puzzles.base.csvs import read_csv
+from puzzles.base.files import atomic
+from puzzles.output import style
 
 
 def ratios(axes: plt.Axes, table: pd.DataFrame) -> None:

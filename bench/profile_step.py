@@ -15,9 +15,9 @@ from torch.profiler import ProfilerActivity, profile
 from bench import baseline
 from bench.compare import BATCH, MEAN, SHAPES, STD, noise, plain_network, pool_of, spec_of
 from bench.machine import describe
-from puzzles.csvs import write_csv
-from puzzles.population import Population
-from puzzles.specs import Select
+from puzzles.base.csvs import write_csv
+from puzzles.config.specs import Select
+from puzzles.training.population import Population
 
 KINDS = {  # a kind of work, by what is in an operator's name
     "convolution": ("conv", "implicit_gemm", "fprop", "dgrad", "wgrad"),

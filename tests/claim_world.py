@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from puzzles.config import Config
-from puzzles.experiments import Experiment, Network
-from puzzles.fits import fit_experiment
+from puzzles.analysis.fits import fit_experiment
+from puzzles.config.configuration import Config
+from puzzles.config.experiments import Experiment, Network
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "mnist": 10}
 SIZES = {"cifar10": 50_000, "cifar100": 50_000, "mnist": 60_000}

@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 
-from puzzles import download
-from puzzles.data import Dataset
-from puzzles.specs import Architecture, NetworkSpec
+from puzzles.config.specs import Architecture, NetworkSpec
+from puzzles.data import download
+from puzzles.data.dataset import Dataset
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,9 +8,9 @@ import torch
 from bench import backends, compare, cost, growth, overhead, picture, profile_step
 from bench.machine import cores, peak_flops
 
-from puzzles.backends import BACKENDS
-from puzzles.config import load
-from puzzles.csvs import write_csv
+from puzzles.base.csvs import write_csv
+from puzzles.config.configuration import load_config
+from puzzles.training.backends import BACKENDS
 
 NETWORK = "conv5_16 on digits"
 
@@ -60,7 +60,7 @@ def test_operations_of_a_step_are_those_counted_by_hand() -> None:
 
 
 def test_the_cost_of_a_configuration_counts_each_network_once(raw: dict) -> None:
-    costs = cost.table(load(raw)).set_index("experiment")
+    costs = cost.table(load_config(raw)).set_index("experiment")
     assert costs.loc["corruption_3layer", "networks"] == 8 * 8 + 7  # fine-tuned, from scratch, pretrained
     assert costs.loc["corruption_3layer_fixed_loss", "train_pflop"] == 0  # the same networks
     one = compare.step_flops("conv3_24") / compare.BATCH * 50_000 * 300 / 1e15

@@ -9,11 +9,12 @@ import pytest
 from claim_world import World, good_world
 from conftest import ROOT
 
-from puzzles import intervals, norms
-from puzzles.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, judge, load_claims, scorecard
-from puzzles.config import Config, load
-from puzzles.evidence import Evidence
-from puzzles.statistics_of_claims import STATISTICS
+from puzzles.analysis import intervals
+from puzzles.analysis.claim_statistics import STATISTICS
+from puzzles.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, judge, load_claims, scorecard
+from puzzles.analysis.evidence import Evidence
+from puzzles.config.configuration import Config, load_config
+from puzzles.networks import norms
 
 CLAIMS = {claim["id"]: claim for claim in load_claims()}
 LN10 = np.log(10)
@@ -23,7 +24,7 @@ LN10 = np.log(10)
 def world() -> World:
     import yaml
 
-    return good_world(load(yaml.safe_load((ROOT / "config.yaml").read_text())))
+    return good_world(load_config(yaml.safe_load((ROOT / "config.yaml").read_text())))
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +68,7 @@ def setting(path: str, value: object) -> Callable[[World], None]:
         for key in parents:
             node = node[key]
         node[last] = value
-        world.config = Config(raw, world.config.run, load(raw).experiments, world.config.figures)
+        world.config = Config(raw, world.config.run, load_config(raw).experiments, world.config.figures)
 
     return change
 

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from puzzles.checks import SCHEMA
-from puzzles.config import load, load_files
-from puzzles.errors import ConfigError
-from puzzles.specs import Architecture, NetworkSpec
+from puzzles.base import paths
+from puzzles.base.errors import ConfigError
+from puzzles.config.configuration import load_config, load_config_files
+from puzzles.config.specs import Architecture, NetworkSpec
 
 INIT = "experiments.init_3layer"
 
@@ -153,7 +153,7 @@ BROKEN = [
 def test_one_line_for_each_mistake(raw: dict, path: str, value: object, message: str) -> None:
     set_at(raw, path, value)
     with pytest.raises(ConfigError) as error:
-        load(raw)
+        load_config(raw)
     assert message in str(error.value)
     assert str(error.value).startswith("config: ")
     assert "\n" not in str(error.value)
@@ -161,7 +161,7 @@ def test_one_line_for_each_mistake(raw: dict, path: str, value: object, message:
 
 def test_the_paper_in_numbers(raw: dict) -> None:
     """How many networks each experiment has."""
-    plan = load(raw)
+    plan = load_config(raw)
     assert {name: len(e.networks) for name, e in plan.experiments.items()} == {
         "train_size": 9 * 3 * 2,
         "width": 11 * 3,
@@ -184,7 +184,7 @@ def test_the_paper_in_numbers(raw: dict) -> None:
 
 
 def test_figures_10_and_13_share_their_trainings(raw: dict) -> None:
-    plan = load(raw)
+    plan = load_config(raw)
     first, second = plan.experiments["corruption_3layer"], plan.experiments["corruption_3layer_fixed_loss"]
     assert [n.spec.hash for n in first.networks] == [n.spec.hash for n in second.networks]
     wanted = [s.name for s in plan.snapshots(first.networks[0].spec)]
@@ -192,7 +192,7 @@ def test_figures_10_and_13_share_their_trainings(raw: dict) -> None:
 
 
 def test_fine_tunings_start_from_their_level_and_never_share_its_seed(raw: dict) -> None:
-    experiment = load(raw).experiments["corruption_3layer"]
+    experiment = load_config(raw).experiments["corruption_3layer"]
     for network in experiment.networks:
         if network.group == "natural":
             assert network.spec.pretrained == ""
@@ -207,7 +207,7 @@ def test_fine_tunings_start_from_their_level_and_never_share_its_seed(raw: dict)
 
 @pytest.mark.parametrize("overlay", ["demo", "small"])
 def test_overlays_load(overlay: str) -> None:
-    plan = load_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / f"{overlay}.yaml")
+    plan = load_config_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / f"{overlay}.yaml")
     assert plan.run == overlay
     assert {"fig02", "fig04", "fig09", "fig10", "fig13", "fig14"} <= set(plan.figures)
 
@@ -215,26 +215,26 @@ def test_overlays_load(overlay: str) -> None:
 def test_an_overlay_removes_an_entry_by_null(raw: dict) -> None:
     raw["figures"]["fig02"] = None
     raw["experiments"]["init_3layer"]["groups"]["random_labels"] = None
-    plan = load(raw)
+    plan = load_config(raw)
     assert "fig02" not in plan.figures
     assert {n.group for n in plan.experiments["init_3layer"].networks} == {"natural"}
 
 
 def test_a_run_of_some_experiments_leaves_out_the_figures_of_others(raw: dict) -> None:
     raw["run"]["experiments"] = ["corruption_3layer"]
-    assert sorted(load(raw).figures) == ["fig09", "fig10", "fig14", "figJ"]
+    assert sorted(load_config(raw).figures) == ["fig09", "fig10", "fig14", "figJ"]
     raw["run"]["experiments"] = ["init_3layer"]
-    figure = load(raw).figures["fig02"]
+    figure = load_config(raw).figures["fig02"]
     assert len(figure["panels"]) == 2
     assert "Panels of init_resnet, not part of this run" in figure["caption"]
 
 
 def test_the_paper_has_all_its_figures(raw: dict) -> None:
-    assert list(load(raw).figures) == [f"fig{number:02d}" for number in range(1, 21)] + ["figJ"]
+    assert list(load_config(raw).figures) == [f"fig{number:02d}" for number in range(1, 21)] + ["figJ"]
 
 
 def test_the_schema_describes_every_field_with_its_default() -> None:
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = yaml.safe_load(paths.SCHEMA.read_text())
     described = {
         NetworkSpec: schema["$defs"]["network"]["properties"],
         Architecture: schema["properties"]["architectures"]["additionalProperties"]["properties"],
@@ -259,13 +259,13 @@ def test_every_key_has_a_description() -> None:
                 if key not in ("if", "then", "else"):
                     walk(value, f"{path}.{key}")
 
-    walk(yaml.safe_load(SCHEMA.read_text()), "")
+    walk(yaml.safe_load(paths.SCHEMA.read_text()), "")
 
 
 def test_keys_must_be_text(raw: dict) -> None:
     raw["experiments"]["init_3layer"]["groups"][1] = {}
     with pytest.raises(ConfigError, match=r"config: experiments.init_3layer.groups.1: found the key 1, expected text"):
-        load(raw)
+        load_config(raw)
 
 
 def test_what_pretraining_says_wins_over_the_sweep(raw: dict) -> None:
@@ -274,14 +274,14 @@ def test_what_pretraining_says_wins_over_the_sweep(raw: dict) -> None:
     experiment["pretrain"]["corruption"] = 0.5
     experiment["groups"] = {"pretrained": {"seeds": [0]}}
     raw["figures"] = {}
-    networks = load(raw).experiments["corruption_3layer"].networks
+    networks = load_config(raw).experiments["corruption_3layer"].networks
     assert [n.spec.epochs for n in networks] == [100, 200]
     assert {n.pretraining.epochs for n in networks} == {300}
 
 
 def test_pretraining_and_every_seed_see_the_same_subset(raw: dict) -> None:
     raw["experiments"]["corruption_3layer"]["network"]["train_size"] = 2000
-    networks = load(raw).experiments["corruption_3layer"].networks
+    networks = load_config(raw).experiments["corruption_3layer"].networks
     specs = [n.spec for n in networks] + [n.pretraining for n in networks if n.pretraining]
     assert {(s.train_size, s.subset_seed) for s in specs} == {(2000, 0)}
     assert len({s.seed for s in specs}) == 9

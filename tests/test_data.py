@@ -9,9 +9,10 @@ import pytest
 import torch
 from conftest import small_spec
 
-from puzzles.data import KEYS, Dataset, Preparation, checked, load, read_npz, train_subset, write_npz
-from puzzles.download import Fetch, fetch
-from puzzles.errors import DataError
+from puzzles.base.errors import DataError
+from puzzles.data.dataset import KEYS, Dataset, checked, read_dataset, read_npz, write_npz
+from puzzles.data.download import Fetch, fetch
+from puzzles.data.preparation import Preparation, train_subset
 
 
 def arrays(**changes: object) -> dict[str, np.ndarray]:
@@ -79,7 +80,7 @@ def test_an_npz_comes_back_as_it_was(tmp_path: Path) -> None:
     dataset = checked(grey, "here", "grey")
     assert dataset.train_x.shape == (20, 8, 8, 1)
     write_npz(dataset, tmp_path / "grey.npz")
-    again = load(tmp_path / "grey.npz")
+    again = read_dataset(tmp_path / "grey.npz")
     assert again.name == "grey"
     assert again.digest == dataset.digest
     assert replace(again, test_y=again.test_y[::-1]).digest != dataset.digest

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10, MNIST
 
-from puzzles.download import Fetch, fetch
-from puzzles.errors import DataError
+from puzzles.base.errors import DataError
+from puzzles.data.download import Fetch, fetch
 
 NAMES = [name for name, _ in MNIST.resources]
 

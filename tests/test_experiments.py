@@ -6,12 +6,13 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from puzzles.config import load
-from puzzles.data import Dataset
-from puzzles.fits import fit_experiment
-from puzzles.specs import Select
-from puzzles.tables import measure_experiment
-from puzzles.training import ensure_trained, read_networks, read_pretrained, wanted, write_history, write_networks
+from puzzles.analysis.fits import fit_experiment
+from puzzles.analysis.tables import measure_experiment
+from puzzles.config.configuration import load_config
+from puzzles.config.specs import Select
+from puzzles.data.dataset import Dataset
+from puzzles.training.experiment_files import read_networks, read_pretrained, write_history, write_networks
+from puzzles.training.missing import requests_for, train_missing
 
 EXPERIMENTS = list(yaml.safe_load((ROOT / "config.yaml").read_text())["experiments"])
 
@@ -38,14 +39,14 @@ def cut_down(raw: dict, name: str) -> dict:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs_from_training_to_fits(raw: dict, digits: Dataset, workdir: Path, name: str) -> None:
-    plan = load(cut_down(raw, name))
+    plan = load_config(cut_down(raw, name))
     experiment = plan.experiments[name]
     pretrained = {}
     if experiment.pretrainings:
-        ensure_trained("p", wanted(experiment.pretrainings, plan), digits, {}, {})
+        train_missing("p", requests_for(experiment.pretrainings, plan), digits, {}, {})
         write_networks("pretrained.safetensors", experiment.pretrainings, [Select("last")], digits.digest)
         pretrained = read_pretrained("pretrained.safetensors")
-    ensure_trained("t", wanted(experiment.networks, plan), digits, pretrained, {})
+    train_missing("t", requests_for(experiment.networks, plan), digits, pretrained, {})
     write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
     write_history("history.csv", experiment, digits.digest)
     tables = measure_experiment(experiment, digits, "trained.safetensors", "history.csv")

@@ -8,14 +8,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from puzzles import style
-from puzzles.config import Config, load
-from puzzles.data import Dataset
-from puzzles.fits import fit_experiment
-from puzzles.panels import _psi_inverse
-from puzzles.plots import Drawn, draw, draw_panel, panel_fits, points
-from puzzles.tables import measure_experiment
-from puzzles.training import ensure_trained, wanted, write_history, write_networks
+from puzzles.analysis.fits import fit_experiment
+from puzzles.analysis.tables import measure_experiment
+from puzzles.config.configuration import Config, load_config
+from puzzles.data.dataset import Dataset
+from puzzles.output import style
+from puzzles.output.axes import _psi_inverse
+from puzzles.output.plots import FigureTables, draw, draw_panel, panel_fits, points
+from puzzles.training.experiment_files import write_history, write_networks
+from puzzles.training.missing import requests_for, train_missing
 
 COLUMNS = [
     "experiment",
@@ -46,7 +47,7 @@ COLUMNS += [f"margin_{split}_{s}" for split in ("train", "test") for s in ("min"
 
 
 @pytest.fixture(scope="module")
-def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Drawn]:
+def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, FigureTables]:
     """A plan and the tables that figures are drawn from: real networks, trained for a second or two."""
     import os
 
@@ -72,17 +73,17 @@ def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Co
     experiment["sweep"]["values"] = [0.05, 0.1, 0.15, 0.2]
     experiment["groups"]["random_labels"]["values"] = [0.1]
     experiment["groups"]["unfinished"] = {"values": [0.1], "network": {"stop": "epochs", "epochs": 1, "max_epochs": 0}}
-    plan = load(raw)
+    plan = load_config(raw)
     experiment = plan.experiments["init_3layer"]
     try:
-        ensure_trained("t", wanted(experiment.networks, plan), digits, {}, {})
+        train_missing("t", requests_for(experiment.networks, plan), digits, {}, {})
         write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
         write_history("history.csv", experiment, digits.digest)
         tables = measure_experiment(experiment, digits, "trained.safetensors", "history.csv")
     finally:
         os.chdir(before)
     fits = fit_experiment(tables.measurements, tables.families, experiment.fit_groups)
-    return plan, Drawn(tables.measurements, fits, tables.histograms)
+    return plan, FigureTables(tables.measurements, fits, tables.histograms)
 
 
 def unpack(drawn: tuple) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from puzzles import intervals
-from puzzles.csvs import read_csv, write_csv
-from puzzles.fits import fit_experiment, fit_line, rank_experiment
+from puzzles.analysis import intervals
+from puzzles.analysis.fits import fit_experiment, fit_line, rank_experiment
+from puzzles.base.csvs import read_csv, write_csv
 
 
 def test_tables_keep_every_bit(tmp_path: Path) -> None:

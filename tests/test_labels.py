@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puzzles.labels import corrupt, random_labels
+from puzzles.data.labels import corrupt, random_labels
 
 LABELS = np.arange(5000) % 10
 

@@ -5,16 +5,16 @@ import torch
 from conftest import small_spec
 from torch import nn
 
-from puzzles.fourier import CHUNK
-from puzzles.layers import Conv2d, fourier_pays
-from puzzles.networks import build, initialize
-from puzzles.specs import Architecture
+from puzzles.config.specs import Architecture
+from puzzles.networks.architectures import build, initialize
+from puzzles.networks.fourier import IMAGES_AT_ONCE
+from puzzles.networks.layers import Conv2d, fourier_pays
 
 SHAPES = {  # images, channels, side; filters, kernel, padding
     "layer 2 of 24 filters": (32, 24, 28, 24, 5, 0),
     "layer 2 of 34 filters": (32, 34, 24, 34, 5, 0),
     "an odd number of images, more filters than channels": (33, 20, 12, 25, 5, 0),
-    "more than a chunk": (CHUNK + 35, 20, 13, 20, 5, 0),
+    "more than a chunk": (IMAGES_AT_ONCE + 35, 20, 13, 20, 5, 0),
     "padded, larger kernel": (40, 21, 12, 22, 7, 3),
 }
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from conftest import SMALL, small_spec
 
-from puzzles.data import Dataset, Examples, Preparation
-from puzzles.measure import cross_entropy, history_row, logits, margins, measurements, watched_units
-from puzzles.networks import build, initialize
-from puzzles.specs import Architecture
+from puzzles.config.specs import Architecture
+from puzzles.data.dataset import Dataset
+from puzzles.data.preparation import Examples, Preparation
+from puzzles.networks.architectures import build, initialize
+from puzzles.networks.measure import cross_entropy, history_row, logits, margins, measurements, watched_units
 
 ARCHITECTURES = {
     "conv3_64": Architecture("conv", (64, 64), 5, 2, 2, "none"),

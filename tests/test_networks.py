@@ -7,11 +7,11 @@ import torch
 from conftest import small_spec
 from torch import nn
 
-from puzzles.config import load
-from puzzles.errors import ArchitectureError
-from puzzles.measure import logits
-from puzzles.networks import Flatten, absorb_batch_norm, build, initialize, num_parameters, weight_layers
-from puzzles.specs import Architecture, from_dict
+from puzzles.base.errors import ArchitectureError
+from puzzles.config.configuration import load_config
+from puzzles.config.specs import Architecture, from_dict
+from puzzles.networks.architectures import Flatten, absorb_batch_norm, build, initialize, num_parameters, weight_layers
+from puzzles.networks.measure import logits
 
 CIFAR, MNIST = (3, 32, 32), (1, 28, 28)
 
@@ -39,7 +39,7 @@ def test_parameter_counts(architectures: dict, name: str, shape: tuple, classes:
 
 
 def test_width_family(raw: dict) -> None:
-    for network in load(raw).experiments["width"].networks:
+    for network in load_config(raw).experiments["width"].networks:
         w = int(network.value)
         assert num_parameters(build(network.spec.architecture, CIFAR, 10)) == 34 * w * w + 41 * w + 10
 

@@ -8,9 +8,9 @@ from conftest import small_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from puzzles.networks import build, initialize, weight_layers
-from puzzles.norms import layer_norms, normalize_layers, rho
-from puzzles.specs import Architecture
+from puzzles.config.specs import Architecture
+from puzzles.networks.architectures import build, initialize, weight_layers
+from puzzles.networks.norms import layer_norms, normalize_layers, rho
 
 BIAS_LIGHT = {
     "no biases (Fig. 2)": (Architecture("conv", (8, 6), 5, 2, 2, "none"), (3, 16, 16)),

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from conftest import ROOT
 
-from puzzles.config import Config, load_files
-from puzzles.experiments import Experiment, Network
-from puzzles.networks import build, num_parameters
-from puzzles.specs import NetworkSpec
+from puzzles.config.configuration import Config, load_config_files
+from puzzles.config.experiments import Experiment, Network
+from puzzles.config.specs import NetworkSpec
+from puzzles.networks.architectures import build, num_parameters
 
 ROWS = list(csv.DictReader((ROOT / "tests" / "data" / "paper_settings.csv").open()))
 INPUTS = {"cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100), "mnist": ((1, 28, 28), 10)}
@@ -18,7 +18,7 @@ INPUTS = {"cifar10": ((3, 32, 32), 10), "cifar100": ((3, 32, 32), 100), "mnist":
 
 @pytest.fixture(scope="module")
 def plan() -> Config:
-    return load_files(ROOT / "config.yaml")
+    return load_config_files(ROOT / "config.yaml")
 
 
 def field(spec: NetworkSpec, name: str) -> object:

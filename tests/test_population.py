@@ -7,13 +7,14 @@ import pytest
 import torch
 from conftest import SMALL, small_spec
 
-from puzzles import cache
-from puzzles.batches import batches, crop_draws, crop_flip, learning_rate
-from puzzles.data import Dataset, Examples, Preparation
-from puzzles.members import Member
-from puzzles.networks import build, initialize
-from puzzles.population import Population
-from puzzles.specs import Architecture, NetworkSpec, Select
+from puzzles.config.specs import Architecture, NetworkSpec, Select
+from puzzles.data.batches import batches, crop_draws, crop_flip, learning_rate
+from puzzles.data.dataset import Dataset
+from puzzles.data.preparation import Examples, Preparation
+from puzzles.networks.architectures import build, initialize
+from puzzles.training import cache
+from puzzles.training.members import Member
+from puzzles.training.population import Population
 
 BATCH_NORM = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
 
@@ -147,7 +148,7 @@ def test_fine_tuning_starts_from_the_pretrained_weights(digits: Dataset, workdir
     entry = train(digits, [after], pretrained=pretrained)[after.hash]
     network = build(SMALL, (1, 8, 8), 10)
     network.load_state_dict(pretrained[before.hash])
-    from puzzles.measure import cross_entropy, logits
+    from puzzles.networks.measure import cross_entropy, logits
 
     examples = Preparation(digits).examples(after)
     assert entry.history[0]["train_loss"] == cross_entropy(logits(network, examples.train_x), examples.train_y)
@@ -158,7 +159,7 @@ def test_snapshots_are_those_of_their_epochs(digits: Dataset, workdir: Path) -> 
     spec = small_spec(epochs=12)
     entry = train(digits, [spec], select=select)[spec.hash]
     network = build(SMALL, (1, 8, 8), 10)
-    from puzzles.measure import cross_entropy, logits
+    from puzzles.networks.measure import cross_entropy, logits
 
     examples = Preparation(digits).examples(spec)
     for s in select:

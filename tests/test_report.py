@@ -11,13 +11,13 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from puzzles import published
-from puzzles.choices import changes, our_choices
-from puzzles.claims import load_claims
-from puzzles.config import load_files
-from puzzles.csvs import read_csv
-from puzzles.errors import ResultsError
-from puzzles.report import _figures_of, _in_order
+from puzzles.analysis.claims import load_claims
+from puzzles.base.csvs import read_csv
+from puzzles.base.errors import ResultsError
+from puzzles.config.choices import changes, our_choices
+from puzzles.config.configuration import load_config_files
+from puzzles.output import published
+from puzzles.output.report import _figures_of, _in_order
 
 DEMO = ROOT / "results" / "reference" / "demo"
 
@@ -27,7 +27,7 @@ def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo, redrawn elsewhere as `make figures RUN=demo` does."""
     folder = tmp_path_factory.mktemp("redrawn")
     shutil.copytree(DEMO, folder / "results" / "reference" / "demo")
-    command = [sys.executable, "-m", "puzzles.published", "redraw", "demo"]
+    command = [sys.executable, "-m", "puzzles.output.published", "redraw", "demo"]
     done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "results/demo-redrawn"
@@ -97,8 +97,8 @@ def test_our_choices_are_those_of_the_configuration() -> None:
 
 
 def test_what_a_run_changes_is_listed() -> None:
-    assert changes(load_files(ROOT / "config.yaml").raw) == []
-    demo = load_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / "demo.yaml")
+    assert changes(load_config_files(ROOT / "config.yaml").raw) == []
+    demo = load_config_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / "demo.yaml")
     rows = {row["key"]: row for row in changes(demo.raw)}
     assert rows["experiments.width.network.dataset"] == {
         "key": "experiments.width.network.dataset",
@@ -117,9 +117,9 @@ def test_what_is_not_there_is_named(workdir: Path) -> None:
     (workdir / "results" / "reference" / "demo").symlink_to(DEMO)
     with pytest.raises(ResultsError, match="reference/paper: found no published run, expected one of: demo"):
         published.redraw("paper")
-    assert published.largest() == "demo"
+    assert published.largest_run() == "demo"
     (workdir / "results" / "reference" / "small").symlink_to(DEMO.with_name("small"))
-    assert published.largest() == "small"
+    assert published.largest_run() == "small"
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")

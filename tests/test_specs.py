@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import small_spec
 
-from puzzles.config import load
-from puzzles.specs import Architecture, NetworkSpec, Select, as_dict, canonical, from_dict
-from puzzles.streams import stream
+from puzzles.base.randomness import generator
+from puzzles.config.configuration import load_config
+from puzzles.config.specs import Architecture, NetworkSpec, Select, as_dict, canonical, from_dict
 
 
 def test_golden_hashes(raw: dict) -> None:
@@ -16,7 +16,7 @@ def test_golden_hashes(raw: dict) -> None:
 
     Only a new TRAINER_VERSION changes them, on purpose.
     """
-    experiments = load(raw).experiments
+    experiments = load_config(raw).experiments
     first = {name: experiments[name].networks[0].spec.hash for name in ("init_3layer", "corruption_3layer", "corruption_bn")}
     assert first == {
         "init_3layer": "6f2829f7292d4fab",
@@ -46,13 +46,13 @@ def test_every_setting_changes_the_hash(change: dict) -> None:
 
 def test_streams_are_independent_and_repeatable() -> None:
     permutations = [
-        stream(seed, name, *index).permutation(200).tolist()
+        generator(seed, name, *index).permutation(200).tolist()
         for seed in (0, 1)
         for name in ("batch_order", "train_subset", "corruption/examples", "corruption/swap")
         for index in ((), (0,), (1,))
     ]
     assert len({tuple(p) for p in permutations}) == len(permutations)
-    assert stream(3, "batch_order", 7).random() == stream(3, "batch_order", 7).random()
+    assert generator(3, "batch_order", 7).random() == generator(3, "batch_order", 7).random()
 
 
 HISTORY = [

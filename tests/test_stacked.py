@@ -10,16 +10,17 @@ import torch
 from conftest import SMALL, small_spec
 from torch import nn
 
-from puzzles import cache, devices
-from puzzles.backends import BACKENDS
-from puzzles.batches import batches
-from puzzles.data import Dataset, Examples, Preparation
-from puzzles.members import Member
-from puzzles.networks import build, initialize
-from puzzles.population import LoopEngine, Population
-from puzzles.specs import Architecture, NetworkSpec, Select
-from puzzles.stacked import share, stack
-from puzzles.stacked_engine import Stack, StackedEngine
+from puzzles.config.specs import Architecture, NetworkSpec, Select
+from puzzles.data.batches import batches
+from puzzles.data.dataset import Dataset
+from puzzles.data.preparation import Examples, Preparation
+from puzzles.networks.architectures import build, initialize
+from puzzles.training import cache, fastest_backend
+from puzzles.training.backends import BACKENDS
+from puzzles.training.members import Member
+from puzzles.training.population import LoopEngine, Population
+from puzzles.training.stacked_engine import Stack, StackedEngine
+from puzzles.training.stacked_layers import share, stack
 
 ARCHITECTURES = {
     "3 layers, 64 filters, stride 2": Architecture("conv", (64, 64), 5, 2, 2, "none"),
@@ -274,13 +275,13 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
     asked: list[str] = []
     seconds = {"loop": 3.0, "streams": 4.0, "aligned": 5.0, "grouped": 1.0, "unfold": 2.0, "compiled": math.inf}
     assert list(seconds) == list(BACKENDS)
-    assert all(0 < devices.step_seconds(members(digits, 2), name) < math.inf for name in CONVOLUTIONS)
-    monkeypatch.setattr(devices, "step_seconds", lambda _, name: asked.append(name) or seconds[name])
-    engine = devices.MeasuredEngine()
+    assert all(0 < fastest_backend.step_seconds(members(digits, 2), name) < math.inf for name in CONVOLUTIONS)
+    monkeypatch.setattr(fastest_backend, "step_seconds", lambda _, name: asked.append(name) or seconds[name])
+    engine = fastest_backend.MeasuredEngine()
     assert engine.new_stack(members(digits, 2)).backend == "grouped"
     assert engine.new_stack(members(digits, 2)).backend == "grouped"
     assert asked == CONVOLUTIONS  # an epoch of a small network: compiling would take longer than all of it
-    monkeypatch.setattr(devices, "COMPILING_PAYS", 2.0)
+    monkeypatch.setattr(fastest_backend, "COMPILING_PAYS", 2.0)
     engine.new_stack(members(digits, 3))
     assert asked == [*CONVOLUTIONS, *BACKENDS]  # another number of networks
 
@@ -288,9 +289,9 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
 def test_when_no_backend_can_be_timed_none_is_remembered(
     digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "step_seconds", lambda *_: math.inf)
-    devices.MeasuredEngine().new_stack(members(digits, 2))  # what is wrong is said when it trains
-    assert not devices._remembered()
+    monkeypatch.setattr(fastest_backend, "step_seconds", lambda *_: math.inf)
+    fastest_backend.MeasuredEngine().new_stack(members(digits, 2))  # what is wrong is said when it trains
+    assert not fastest_backend._remembered()
 
 
 def test_a_backend_that_does_not_work_here_is_not_chosen(
@@ -300,14 +301,14 @@ def test_a_backend_that_does_not_work_here_is_not_chosen(
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
     monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
     torch.compiler.reset()
-    assert devices.step_seconds(members(digits, 2), "compiled") == math.inf
+    assert fastest_backend.step_seconds(members(digits, 2), "compiled") == math.inf
     assert "backend compiled does not work here" in caplog.text
 
 
 def test_timing_a_backend_changes_no_network(digits: Dataset, workdir: Path) -> None:
     three = members(digits, 3)
     before = [{name: t.clone() for name, t in m.network.state_dict().items()} for m in three]
-    devices.step_seconds(three, "unfold")
+    fastest_backend.step_seconds(three, "unfold")
     for state, member in zip(before, three, strict=True):
         assert all(torch.equal(state[name], t) for name, t in member.network.state_dict().items())
 

@@ -11,13 +11,15 @@ import torch
 from conftest import small_spec
 from safetensors import safe_open
 
-from puzzles import cache, devices, paths, population
-from puzzles.config import Config, load
-from puzzles.data import Dataset
-from puzzles.files import atomic
-from puzzles.specs import NetworkSpec, Select
-from puzzles.training import ensure_trained, read_networks, wanted, write_history, write_networks
-from puzzles.workspace import clear_stale_lock
+from puzzles.base import paths
+from puzzles.base.files import atomic
+from puzzles.base.stale_lock import clear_stale_lock
+from puzzles.config.configuration import Config, load_config
+from puzzles.config.specs import NetworkSpec, Select
+from puzzles.data.dataset import Dataset
+from puzzles.training import cache, devices, population
+from puzzles.training.experiment_files import read_networks, write_history, write_networks
+from puzzles.training.missing import requests_for, train_missing
 
 LAST = [Select("last")]
 QUIET = {"checkpoint_seconds": 1e9, "population": 3}
@@ -43,9 +45,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_only_what_is_missing_is_trained(digits: Dataset, workdir: Path, trained: list[str]) -> None:
     specs = [small_spec(seed=seed) for seed in range(5)]
-    ensure_trained("t", want(*specs[:4]), digits, {}, QUIET)
+    train_missing("t", want(*specs[:4]), digits, {}, QUIET)
     assert trained == [s.hash for s in specs[:4]]
-    ensure_trained("t", want(*specs), digits, {}, QUIET)
+    train_missing("t", want(*specs), digits, {}, QUIET)
     assert trained[4:] == [specs[4].hash]
 
 
@@ -53,15 +55,15 @@ def test_a_new_snapshot_trains_again_to_the_same_bits_and_keeps_the_others(
     digits: Dataset, workdir: Path, trained: list[str]
 ) -> None:
     spec, closest = small_spec(epochs=6), Select("closest_to_train_loss", 1.0)
-    ensure_trained("t", want(spec), digits, {}, QUIET)
-    before = cache.load(spec, digits.digest)
-    ensure_trained("t", want(spec, select=[closest]), digits, {}, QUIET)
-    after = cache.load(spec, digits.digest)
+    train_missing("t", want(spec), digits, {}, QUIET)
+    before = cache.load_entry(spec, digits.digest)
+    train_missing("t", want(spec, select=[closest]), digits, {}, QUIET)
+    after = cache.load_entry(spec, digits.digest)
     assert trained == [spec.hash] * 2
     assert set(after.snapshots) == {"last", closest.name}
     assert after.history == before.history
     assert all((after.snapshots["last"][k] == v).all() for k, v in before.snapshots["last"].items())
-    ensure_trained("t", want(spec, select=[closest, *LAST]), digits, {}, QUIET)
+    train_missing("t", want(spec, select=[closest, *LAST]), digits, {}, QUIET)
     assert len(trained) == 2
 
 
@@ -70,23 +72,23 @@ def test_a_damaged_entry_is_noticed_and_trained_again(
     digits: Dataset, workdir: Path, trained: list[str], damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = small_spec()
-    ensure_trained("t", want(spec), digits, {}, QUIET)
+    train_missing("t", want(spec), digits, {}, QUIET)
     path = paths.cached_network(spec.hash)
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes({"flip": bytes(content), "truncate": bytes(content[:-100]), "empty": b""}[damage])
-    assert cache.load(spec, digits.digest) is None
+    assert cache.load_entry(spec, digits.digest) is None
     assert "damaged" in caplog.text
-    ensure_trained("t", want(spec), digits, {}, QUIET)
+    train_missing("t", want(spec), digits, {}, QUIET)
     assert len(trained) == 2
-    assert cache.load(spec, digits.digest) is not None
+    assert cache.load_entry(spec, digits.digest) is not None
 
 
 def test_other_data_of_the_same_name_are_noticed(digits: Dataset, workdir: Path, caplog: pytest.LogCaptureFixture) -> None:
     spec = small_spec()
-    ensure_trained("t", want(spec), digits, {}, QUIET)
+    train_missing("t", want(spec), digits, {}, QUIET)
     caplog.set_level("INFO")
-    assert cache.load(spec, "another digest") is None
+    assert cache.load_entry(spec, "another digest") is None
     assert "trained on other data named digits" in caplog.text
 
 
@@ -100,7 +102,7 @@ def _work(folder: str, digits: Dataset, log: str) -> None:
         return original(self, spec, select)
 
     population.Population._member = spy
-    ensure_trained("t", want(*(small_spec(seed=s, epochs=10) for s in range(6))), digits, {}, {**QUIET, "population": 1})
+    train_missing("t", want(*(small_spec(seed=s, epochs=10) for s in range(6))), digits, {}, {**QUIET, "population": 1})
 
 
 def test_two_jobs_share_out_the_networks_they_both_want(digits: Dataset, workdir: Path) -> None:
@@ -128,12 +130,12 @@ def plan(raw: dict) -> Config:
     experiment["sweep"]["values"], experiment["select"] = [0.1, 0.2], ["last", {"closest_to_train_loss": 1.0}]
     raw["architectures"]["small"] = {"builder": "conv", "widths": [3], "stride": 2, "bias": "first"}
     raw["run"]["experiments"] = ["init_3layer"]
-    return load(raw)
+    return load_config(raw)
 
 
 def test_the_files_others_rely_on(digits: Dataset, workdir: Path, plan: Config) -> None:
     experiment = plan.experiments["init_3layer"]
-    ensure_trained("t", wanted(experiment.networks, plan), digits, {}, QUIET)
+    train_missing("t", requests_for(experiment.networks, plan), digits, {}, QUIET)
     write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
     write_history("history.csv", experiment, digits.digest)
     with safe_open("trained.safetensors", framework="pt") as file:
@@ -176,7 +178,7 @@ def test_a_dead_runs_lock_is_cleared_and_a_live_ones_is_not(workdir: Path, monke
     runs: list[list] = [[], [], [], []]
 
     def start(k: int) -> None:
-        monkeypatch.setattr("puzzles.workspace._alive", runs[k])
+        monkeypatch.setattr("puzzles.base.stale_lock._alive", runs[k])
         clear_stale_lock()
 
     def end(k: int) -> None:
@@ -208,25 +210,25 @@ def test_out_of_memory_halves_the_population_and_goes_on(
 
     monkeypatch.setattr(population.LoopEngine, "train_epoch", of_little_memory)
     specs = [small_spec(seed=seed, epochs=1) for seed in range(5)]
-    ensure_trained("t", want(*specs), digits, {}, {"population": 5})
+    train_missing("t", want(*specs), digits, {}, {"population": 5})
     assert sizes[0] == 5
     assert max(sizes[1:]) == 2
-    assert all(cache.load(spec, digits.digest) for spec in specs)
+    assert all(cache.load_entry(spec, digits.digest) for spec in specs)
     assert "out of memory with 5 networks at once; going on with 2" in caplog.text
     monkeypatch.setattr(
         population.LoopEngine, "train_epoch", lambda *_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError())
     )
     with pytest.raises(torch.cuda.OutOfMemoryError):  # one alone does not fit: that is an error
-        ensure_trained("t", want(small_spec(seed=9)), digits, {}, {"population": 5})
+        train_missing("t", want(small_spec(seed=9)), digits, {}, {"population": 5})
 
 
 def test_without_a_gpu_training_falls_back_to_the_cpu_and_says_so(
     digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    ensure_trained("t", want(small_spec(epochs=1)), digits, {}, {"device": "cuda"})
+    train_missing("t", want(small_spec(epochs=1)), digits, {}, {"device": "cuda"})
     assert [r.message for r in caplog.records if r.levelname == "WARNING"] == ["no CUDA GPU found: computing on the CPU"]
-    assert cache.load(small_spec(epochs=1), digits.digest)
+    assert cache.load_entry(small_spec(epochs=1), digits.digest)
 
 
 def test_each_job_takes_a_gpu_of_its_own_while_there_is_one(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

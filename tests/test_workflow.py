@@ -16,8 +16,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from puzzles import download
-from puzzles.data import write_npz
+from puzzles.data import download
+from puzzles.data.dataset import write_npz
 
 PROJECT = ["Snakefile", "config.yaml", "workflow", "profiles", "envs"]
 RUN = "results/tiny"
@@ -189,7 +189,7 @@ def test_the_whole_paper_is_planned_within_seconds(empty: Workspace) -> None:
 
 
 def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) -> None:
-    command = [sys.executable, "-m", "puzzles.published"]
+    command = [sys.executable, "-m", "puzzles.output.published"]
     environment = {**os.environ, "PYTHONPATH": "workflow"}
     for arguments in (["publish", "tiny"], ["redraw"]):
         subprocess.run([*command, *arguments], cwd=finished.folder, env=environment, check=True, capture_output=True)
@@ -202,7 +202,7 @@ def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) ->
 
 
 def test_a_published_experiment_is_taken_over_when_every_network_is_the_same(finished: Workspace) -> None:
-    command = [sys.executable, "-m", "puzzles.published", "publish", "tiny"]
+    command = [sys.executable, "-m", "puzzles.output.published", "publish", "tiny"]
     subprocess.run(command, cwd=finished.folder, env={**os.environ, "PYTHONPATH": "workflow"}, check=True)
     before = finished.tables()
     for folder in ("results/cache", "results/tiny"):
@@ -223,7 +223,7 @@ def test_a_published_experiment_is_taken_over_when_every_network_is_the_same(fin
 
 
 def test_a_published_experiment_on_other_data_is_refused(finished: Workspace) -> None:
-    command = [sys.executable, "-m", "puzzles.published", "publish", "tiny"]
+    command = [sys.executable, "-m", "puzzles.output.published", "publish", "tiny"]
     subprocess.run(command, cwd=finished.folder, env={**os.environ, "PYTHONPATH": "workflow"}, check=True)
     records = finished.folder / "results/reference/tiny/provenance.json"
     other = json.loads(records.read_text())

@@ -1,1 +1,4 @@
-"""The library behind the workflow: describe networks, train them by the population, measure and draw them."""
+"""The library behind the workflow. Packages in order, each importing only from those before it.
+
+``base``, ``config``, ``data``, ``networks``, ``training``, ``analysis``, ``output``. All of it works without Snakemake.
+"""

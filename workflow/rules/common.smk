@@ -5,18 +5,26 @@ from pathlib import Path
 here = Path(str(workflow.current_basedir)).parent  # the folder workflow/
 sys.path.insert(0, str(here))
 
-from puzzles import paths
-from puzzles.config import load
-from puzzles.digests import code_digest, digest
-from puzzles.errors import ConfigError
-from puzzles.reuse import measured, measuring, origins, reusable, reused_tables
-from puzzles.workspace import clear_stale_lock, has_gpu, set_environment
+from puzzles.base import paths
+from puzzles.config.configuration import load_config
+from puzzles.base.digests import code_digest, digest
+from puzzles.base.errors import ConfigError
+from puzzles.output.reuse import (
+    TABLE_FOLDERS,
+    measurement_digest,
+    measuring_code,
+    origins,
+    reusable,
+    reused_tables,
+)
+from puzzles.base.stale_lock import clear_stale_lock
+from puzzles.base.environment import has_gpu, set_environment
 
 set_environment(str(here))
 clear_stale_lock()
 
 try:
-    plan = load(config)
+    plan = load_config(config)
 except ConfigError as error:
     sys.exit(str(error))
 
@@ -33,6 +41,20 @@ wildcard_constraints:
 def gpus():
     """How many GPUs a job that trains or measures takes."""
     return int(has_gpu() and plan.runtime.get("device", "auto") != "cpu")
+
+
+def processes(networks):
+    """How many processes a job takes to train networks: one for each that is not there, as far as there are cores.
+
+    Snakemake grants no more threads than there are cores; each process computes with one. On a GPU one process trains all.
+    """
+    missing = sum(not paths.cached_network(n.spec.hash).is_file() for n in networks)
+    return 1 if gpus() else max(1, missing)
+
+
+def training_memory(wildcards, threads):
+    """MB: the scaled images, which processes share, and what each needs for itself."""
+    return 3000 + 1000 * threads
 
 
 def out(*parts):
@@ -67,10 +89,35 @@ def pretrained_networks(wildcards):
     return out("pretrained", f"{name}.safetensors") if plan.experiments[name].pretrainings else []
 
 
+def shard_networks(wildcards):
+    """The networks of one shard."""
+    experiment = plan.experiments[wildcards.experiment]
+    return experiment.networks[int(wildcards.shard) :: experiment.shards]
+
+
 def finished_shards(wildcards):
     """The shards of an experiment; one that is not divided needs none."""
     name, count = wildcards.experiment, plan.experiments[wildcards.experiment].shards
     return [out("trained", "shards", f"{name}-{k}.txt") for k in range(count)] if count > 1 else []
+
+
+def everything_behind(*experiments):
+    """Every file that the tables of experiments are made from, and these tables.
+
+    Snakemake makes a missing file again only where something asks for it: a job that has failed leaves none, and what was
+    made from its last success looks finished. So whatever a user names asks for all of them.
+    """
+    stages = {}
+    for name in experiments:
+        stages |= {(folder, f"{name}.csv"): None for folder in TABLE_FOLDERS}
+        stages |= {("tables", table, f"{name}.csv"): None for table in ("fits", "ranks")}
+        if name not in reused:
+            stages[("trained", f"{name}.safetensors")] = None
+            if plan.experiments[name].pretrainings:
+                stages[("pretrained", f"{name}.safetensors")] = None
+    stored = {paths.dataset(plan.experiments[name].dataset) for name in experiments}
+    data = [p.with_suffix(s).as_posix() for p in sorted(stored) for s in (".npz", ".json")]
+    return [*data, *(out(*parts) for parts in stages)]
 
 
 def figure_tables(*folder):

@@ -14,7 +14,7 @@ rule figure:
         "../../envs/environment.yml"
     params:
         figure=lambda w: digest(plan.figures[w.figure]),
-        code=code_digest("plots", "panels", "columns", "style"),
+        code=code_digest("output.plots"),
     message:
         "drawing {wildcards.figure}"
     script:
@@ -28,5 +28,8 @@ for figure in plan.figures:
         name:
             figure
         input:
+            everything_behind(*plan.figure_experiments(figure)),
             expand(rules.figure.output, figure=figure),
         localrule: True
+        message:
+            f"{figure}: {out('figures', figure)}.png and .pdf"

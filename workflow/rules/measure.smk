@@ -17,8 +17,8 @@ rule measure:
         mem_mb=4000,
         gpu=gpus(),
     params:
-        experiment=lambda w: measured(plan)[w.experiment],
-        code=measuring(),
+        experiment=lambda w: measurement_digest(plan.experiments[w.experiment]),
+        code=measuring_code(),
     message:
         "measuring the networks of {wildcards.experiment}"
     script:
@@ -40,7 +40,7 @@ rule fits:
         "../../envs/environment.yml"
     params:
         groups=lambda w: plan.experiments[w.experiment].fit_groups,
-        code=code_digest("fits", "intervals", "columns"),
+        code=code_digest("analysis.fits"),
     message:
         "fitting lines to {wildcards.experiment}"
     script:
@@ -68,7 +68,7 @@ rule aggregate:
         "../scripts/aggregate.py"
 
 
-rule scorecard:
+rule judge:
     input:
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
@@ -84,18 +84,8 @@ rule scorecard:
     params:
         experiments=digest(plan.raw["architectures"], plan.experiments),
         claims=digest((here / "claims.yaml").read_text()),
-        code=code_digest(
-            "claims",
-            "evidence",
-            "statistics_of_claims",
-            "intervals",
-            "columns",
-            "networks",
-            "norms",
-            "specs",
-            "fits",
-        ),
+        code=code_digest("analysis.claims"),
     message:
         "judging the paper's claims"
     script:
-        "../scripts/scorecard.py"
+        "../scripts/judge.py"

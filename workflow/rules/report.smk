@@ -1,10 +1,10 @@
-rule report:
+rule write_report:
     input:
         figures=expand(rules.figure.output, figure=plan.figures),
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
         ranks=rules.aggregate.output.ranks,
-        scorecard=rules.scorecard.output.scorecard,
+        scorecard=rules.judge.output.scorecard,
         datasets=sorted(
             paths.dataset(e.dataset).with_suffix(".json").as_posix()
             for e in {e.dataset: e for e in plan.experiments.values()}.values()
@@ -22,7 +22,7 @@ rule report:
         "../../envs/environment.yml"
     params:
         config=digest(plan.raw),
-        code=code_digest("report", "choices", "provenance", "style"),
+        code=digest(code_digest("output.report"), code_digest("output.provenance")),
         texts=digest(
             *((here / "report" / f).read_text() for f in ("report.html.j2", "errata.yaml"))
         ),
@@ -32,4 +32,4 @@ rule report:
     message:
         "writing the report"
     script:
-        "../scripts/report.py"
+        "../scripts/write_report.py"

@@ -7,10 +7,12 @@ rule pretrain:
         logs("pretrain", "{experiment}.log"),
     benchmark:
         benchmarks("pretrain", "{experiment}.tsv")
+    priority: 1  # before measuring and drawing, whose jobs take one core each
     conda:
         "../../envs/environment.yml"
+    threads: lambda w: processes(plan.experiments[w.experiment].pretrainings)
     resources:
-        mem_mb=4000,
+        mem_mb=training_memory,
         runtime=720,
         gpu=gpus(),
     params:
@@ -32,10 +34,12 @@ rule train_shard:
         logs("train", "{experiment}-{shard}.log"),
     benchmark:
         benchmarks("train", "{experiment}-{shard}.tsv")
+    priority: 1  # before measuring and drawing, whose jobs take one core each
     conda:
         "../../envs/environment.yml"
+    threads: lambda w: processes(shard_networks(w))
     resources:
-        mem_mb=4000,
+        mem_mb=training_memory,
         runtime=720,
         gpu=gpus(),
     params:
@@ -58,10 +62,12 @@ rule train:
         logs("train", "{experiment}.log"),
     benchmark:
         benchmarks("train", "{experiment}.tsv")
+    priority: 1  # before measuring and drawing, whose jobs take one core each
     conda:
         "../../envs/environment.yml"
+    threads: lambda w: processes(plan.experiments[w.experiment].networks)
     resources:
-        mem_mb=4000,
+        mem_mb=training_memory,
         runtime=720,
         gpu=gpus(),
     params:

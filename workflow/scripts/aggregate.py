@@ -1,7 +1,7 @@
 """One table each of all networks, all lines and all rank correlations."""
 
-from puzzles.csvs import read_all, write_csv
-from puzzles.runner import job
+from puzzles.base.csvs import read_all, write_csv
+from puzzles.config.job import job
 
 with job(snakemake):
     for name in ("networks", "fits", "ranks"):

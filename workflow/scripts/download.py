@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from puzzles.data import write_npz
-from puzzles.download import Fetch, fetch
-from puzzles.files import atomic
-from puzzles.runner import job
+from puzzles.base.files import atomic
+from puzzles.config.job import job
+from puzzles.data.dataset import write_npz
+from puzzles.data.download import Fetch, fetch
 
 with job(snakemake) as config:
     settings = config.raw["datasets"][snakemake.wildcards.dataset]

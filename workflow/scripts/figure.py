@@ -1,10 +1,10 @@
 """Draw one figure."""
 
-from puzzles.csvs import read_all
-from puzzles.plots import Drawn, draw
-from puzzles.runner import job
+from puzzles.base.csvs import read_all
+from puzzles.config.job import job
+from puzzles.output.plots import FigureTables, draw
 
 with job(snakemake) as config:
-    tables = Drawn(*(read_all(snakemake.input[name]) for name in ("measurements", "fits", "histograms")))
+    tables = FigureTables(*(read_all(snakemake.input[name]) for name in ("measurements", "fits", "histograms")))
     figure = config.figures[snakemake.wildcards.figure]
     draw(figure, config.experiments, tables, snakemake.output.png, snakemake.output.pdf)

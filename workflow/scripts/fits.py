@@ -1,8 +1,8 @@
 """Fit the lines of one experiment, and rank what might predict its test errors."""
 
-from puzzles.csvs import read_csv, write_csv
-from puzzles.fits import fit_experiment, rank_experiment
-from puzzles.runner import job
+from puzzles.analysis.fits import fit_experiment, rank_experiment
+from puzzles.base.csvs import read_csv, write_csv
+from puzzles.config.job import job
 
 with job(snakemake):
     measurements, families = read_csv(snakemake.input.measurements), read_csv(snakemake.input.families)

@@ -1,13 +1,15 @@
 """Train the networks of one experiment on corrupted labels, those that the cache lacks."""
 
-from puzzles.data import load
-from puzzles.runner import job
-from puzzles.specs import Select
-from puzzles.training import ensure_trained, wanted, write_networks
+from puzzles.config.job import job
+from puzzles.config.specs import Select
+from puzzles.data.dataset import read_dataset
+from puzzles.training.experiment_files import write_networks
+from puzzles.training.missing import requests_for, train_missing
 
 with job(snakemake) as config:
     name = snakemake.wildcards.experiment
     networks = config.experiments[name].pretrainings
-    dataset = load(snakemake.input.data)
-    ensure_trained(f"pretrain {name}", wanted(networks, config), dataset, {}, config.runtime)
+    dataset = read_dataset(snakemake.input.data)
+    requests = requests_for(networks, config)
+    train_missing(f"pretrain {name}", requests, dataset, {}, config.runtime, snakemake.threads)
     write_networks(snakemake.output.networks, networks, [Select("last")], dataset.digest)

@@ -1,13 +1,15 @@
 """Train the networks of one experiment that the cache lacks, then write its weights and its history."""
 
-from puzzles.data import load
-from puzzles.runner import job
-from puzzles.training import ensure_trained, read_pretrained, wanted, write_history, write_networks
+from puzzles.config.job import job
+from puzzles.data.dataset import read_dataset
+from puzzles.training.experiment_files import read_pretrained, write_history, write_networks
+from puzzles.training.missing import requests_for, train_missing
 
 with job(snakemake) as config:
     experiment = config.experiments[snakemake.wildcards.experiment]
-    dataset = load(snakemake.input.data)
+    dataset = read_dataset(snakemake.input.data)
     pretrained = read_pretrained(snakemake.input.get("pretrained"))
-    ensure_trained(f"train {experiment.name}", wanted(experiment.networks, config), dataset, pretrained, config.runtime)
+    requests = requests_for(experiment.networks, config)
+    train_missing(f"train {experiment.name}", requests, dataset, pretrained, config.runtime, snakemake.threads)
     write_history(snakemake.output.history, experiment, dataset.digest)
     write_networks(snakemake.output.networks, experiment.networks, experiment.select, dataset.digest)

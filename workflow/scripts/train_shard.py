@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
-from puzzles.data import load
-from puzzles.runner import job
-from puzzles.training import ensure_trained, read_pretrained, wanted
+from puzzles.config.job import job
+from puzzles.data.dataset import read_dataset
+from puzzles.training.experiment_files import read_pretrained
+from puzzles.training.missing import requests_for, train_missing
 
 with job(snakemake) as config:
     experiment = config.experiments[snakemake.wildcards.experiment]
     networks = experiment.networks[int(snakemake.wildcards.shard) :: experiment.shards]
     title = f"train {experiment.name}, shard {snakemake.wildcards.shard}"
     pretrained = read_pretrained(snakemake.input.get("pretrained"))
-    ensure_trained(title, wanted(networks, config), load(snakemake.input.data), pretrained, config.runtime)
+    dataset = read_dataset(snakemake.input.data)
+    train_missing(title, requests_for(networks, config), dataset, pretrained, config.runtime, snakemake.threads)
     Path(snakemake.output.done).write_text("".join(f"{n.spec.hash} {n.name}\n" for n in networks))

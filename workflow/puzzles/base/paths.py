@@ -1,0 +1,50 @@
+"""The one place that names files. Those of a run are relative to the working directory."""
+
+from pathlib import Path
+
+RESULTS = Path("results")
+CACHE = RESULTS / "cache"
+REFERENCE = RESULTS / "reference"  # published runs
+BACKEND_CHOICES = CACHE / "backends.json"  # which convolution backend was fastest here
+
+WORKFLOW = Path(__file__).parents[2]  # the project's folder workflow/
+PAPER_CONFIG = WORKFLOW.parent / "config.yaml"
+CLAIMS = WORKFLOW / "claims.yaml"
+SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
+REPORT_TEMPLATE = WORKFLOW / "report" / "report.html.j2"
+ERRATA = WORKFLOW / "report" / "errata.yaml"
+
+
+def dataset(name: str) -> Path:
+    """The verified data set, shared by all runs."""
+    return RESULTS / "data" / f"{name}.npz"
+
+
+def cached_network(spec_hash: str) -> Path:
+    """One trained network with its history and snapshots."""
+    return CACHE / "networks" / f"{spec_hash}.safetensors"
+
+
+def checkpoint(spec_hash: str) -> Path:
+    """A network in the middle of its training."""
+    return CACHE / "checkpoints" / f"{spec_hash}.pt"
+
+
+def network_lock(spec_hash: str) -> Path:
+    """Held by the process that trains the network."""
+    return CACHE / "locks" / f"{spec_hash}.lock"
+
+
+def gpu_lock(index: int) -> Path:
+    """Held by the process that trains on a GPU of this machine."""
+    return CACHE / "locks" / f"gpu-{index}.lock"
+
+
+def run(name: str, *parts: str) -> str:
+    """A file of a run, as Snakemake wants it: ``run("demo", "figures", "fig02.png")``."""
+    return (RESULTS / name).joinpath(*parts).as_posix()
+
+
+def published_runs() -> list[str]:
+    """The names of the runs in results/reference."""
+    return sorted(path.parent.name for path in REFERENCE.glob("[!.]*/config.yaml"))

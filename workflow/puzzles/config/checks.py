@@ -1,0 +1,148 @@
+"""What is wrong with a configuration, in one line: the key, what was found, what was expected."""
+
+import functools
+import math
+
+import jsonschema
+import yaml
+
+from puzzles.base import paths
+from puzzles.base.errors import ConfigError
+from puzzles.config.specs import Architecture, NetworkSpec, as_dict
+
+# Images of the data sets whose form is known before they are there: side, channels, training examples.
+KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000), "digits": (8, 1, 1_437)}
+# What each rule of the schema asks for.
+EXPECTED = {
+    "enum": "one of {}",
+    "const": "{}",
+    "type": "type {}",
+    "minimum": "at least {}",
+    "exclusiveMinimum": "more than {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "less than {}",
+    "pattern": "to match {}",
+    "minItems": "at least {} item(s)",
+    "minProperties": "at least {} entry",
+    "uniqueItems": "no item twice",
+    "oneOf": "one of its forms: {}",
+}
+
+
+def check_schema(raw: dict) -> None:
+    """Raise the clearest of the schema's objections."""
+    _check_plain(raw, "")
+    validator = jsonschema.Draft202012Validator(_schema())
+    errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
+    if errors:
+        raise ConfigError(_one_line(jsonschema.exceptions.best_match(errors)))
+
+
+def check_value(key: str, axis: str, value: float) -> None:
+    """Raise when a swept value is not one that its setting could have."""
+    setting = {"width": {"type": "integer", "minimum": 1}}.get(axis) or _schema()["$defs"]["network"]["properties"][axis]
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(setting).iter_errors(value))
+    if error is not None:
+        raise ConfigError(_one_line(error, key))
+
+
+@functools.cache
+def _schema() -> dict:
+    return yaml.safe_load(paths.SCHEMA.read_text())
+
+
+def _check_plain(value: object, key: str) -> None:
+    """What YAML can say and no setting can be: keys that are no text, numbers that are not finite."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            if not isinstance(name, str):
+                raise ConfigError(f"config: {_join(key, str(name))}: found the key {name!r}, expected text (in quotes)")
+            _check_plain(entry, _join(key, name))
+    elif isinstance(value, list):
+        for i, entry in enumerate(value):
+            _check_plain(entry, f"{key}.{i}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"config: {key}: found {value}, expected a finite number")
+
+
+def _one_line(error: jsonschema.ValidationError, key: str = "") -> str:
+    key = key or ".".join(str(p) for p in error.absolute_path)
+    rule, wanted, found = error.validator, error.validator_value, error.instance
+    properties = error.schema.get("properties", {})
+    if rule == "additionalProperties":
+        unknown = next(k for k in found if k not in properties)
+        return f"config: {_join(key, unknown)}: unknown key; expected one of {', '.join(properties)}"
+    if rule == "required":
+        missing = next(k for k in wanted if k not in found)
+        described = properties.get(missing, {}).get("description", "a value").rstrip(".")
+        return f"config: {_join(key, missing)}: missing; expected {described}"
+    if "propertyNames" in error.absolute_schema_path:
+        return f"config: {_join(key, found)}: bad name; expected to match {wanted}"
+    wanted = error.schema.get("description", "") if rule == "oneOf" else wanted
+    expected = EXPECTED[rule].format(_listed(wanted)) if rule in EXPECTED else error.schema.get("description", str(wanted))
+    hint = ""
+    if rule == "type" and wanted == "number" and isinstance(found, str) and "e" in found.lower():
+        hint = " (YAML needs a point and a sign: 1.0e-4)"
+    return f"config: {key}: found {found!r}, expected {expected}{hint}"
+
+
+def _join(key: str, last: str) -> str:
+    return f"{key}.{last}" if key else last
+
+
+def _listed(wanted: object) -> str:
+    return ", ".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
+
+
+def expect_known(key: str, name: str, known: list[str], noun: str) -> None:
+    """Raise unless ``name`` is one of ``known``."""
+    if name not in known:
+        raise ConfigError(f"config: {key}: found {name!r}, expected a known {noun}: {', '.join(known)}")
+
+
+def check_network(key: str, spec: NetworkSpec, source: str) -> None:
+    """What a schema cannot say: values that only make sense together."""
+
+    def fail(field: str, found: object, expected: str) -> None:
+        raise ConfigError(f"config: {key}.{field}: found {found!r}, expected {expected}")
+
+    if (spec.init == "gaussian") != (spec.init_std > 0):
+        fail("init_std", spec.init_std, "a value above 0 with init: gaussian, and none with another init")
+    if spec.stop == "until_zero_train_error" and spec.max_epochs < spec.epochs:
+        fail("max_epochs", spec.max_epochs, f"at least epochs ({spec.epochs}), the cap of stop: until_zero_train_error")
+    if spec.stop == "epochs" and spec.max_epochs:
+        fail("max_epochs", spec.max_epochs, "no value with stop: epochs")
+    if spec.architecture.batch_norm and 1 in (spec.batch_size, spec.train_size):
+        fail("batch_size", spec.batch_size, "at least 2 examples in a batch, which batch norm needs")
+    if source not in KNOWN_DATA:
+        return
+    side, channels, examples = KNOWN_DATA[source]
+    size = spec.image_size or side
+    if spec.architecture.feature_size(size) < 1:
+        fail("image_size", size, f"larger images: nothing is left of {size}x{size} pixels after the convolutions")
+    if spec.train_size > examples:
+        fail("train_size", spec.train_size, f"at most {examples}, the training examples of {spec.dataset}")
+    for field in ("input_mean", "input_std"):
+        if len(getattr(spec, field)) not in (0, 1, channels):
+            fail(field, list(getattr(spec, field)), f"1 or {channels} numbers, the channels of {spec.dataset}")
+
+
+USES = {  # the settings that a builder looks at
+    "conv": {"builder", "widths", "kernel", "stride", "padding", "bias", "batch_norm"},
+    "five_layer": {"builder", "widths", "batch_norm"},
+    "resnet": {"builder", "depth"},
+}
+
+
+def check_architecture(key: str, architecture: Architecture) -> None:
+    """Raise when an architecture lacks, contradicts or exceeds what its builder needs."""
+    unused = sorted(set(as_dict(architecture)) - USES[architecture.builder])
+    if unused:
+        uses = ", ".join(sorted(USES[architecture.builder] - {"builder"}))
+        raise ConfigError(f"config: {key}.{unused[0]}: found it with builder {architecture.builder}, expected only {uses}")
+    if architecture.builder == "five_layer" and len(architecture.widths) != 4:
+        raise ConfigError(f"config: {key}.widths: found {list(architecture.widths)}, expected 4 numbers")
+    if architecture.builder == "resnet" and (architecture.depth < 8 or architecture.depth % 6 != 2):
+        raise ConfigError(f"config: {key}.depth: found {architecture.depth}, expected 6n + 2 (8, 14, 20, ..., 56)")
+    if architecture.builder == "conv" and not architecture.widths:
+        raise ConfigError(f"config: {key}.widths: missing; expected the filters of each convolution")

@@ -1,0 +1,135 @@
+"""From configuration to networks: validate everything before anything runs, then expand the sweeps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from puzzles.base.errors import ConfigError
+from puzzles.config.checks import check_schema, expect_known
+from puzzles.config.expand import expand
+from puzzles.config.experiments import Experiment
+from puzzles.config.specs import NetworkSpec, Select
+
+
+@dataclass(frozen=True)
+class Config:
+    """A validated configuration."""
+
+    raw: dict
+    run: str
+    experiments: dict[str, Experiment]  # those of this run
+    figures: dict[str, dict]  # those with an experiment of this run, without the panels of others
+
+    @property
+    def runtime(self) -> dict:
+        """How to train; never part of a spec."""
+        return self.raw.get("runtime", {})
+
+    def snapshots(self, spec: NetworkSpec) -> list[Select]:
+        """Every snapshot that some experiment of this run wants of a network, so that one training serves all."""
+        found = {Select("last").name: Select("last")}
+        for experiment in self.experiments.values():
+            if any(n.spec.hash == spec.hash for n in experiment.networks):
+                found.update({s.name: s for s in experiment.select})
+        return list(found.values())
+
+    def figure_experiments(self, figure: str) -> list[str]:
+        """The experiments that a figure is drawn from, in the order of its panels."""
+        return list(dict.fromkeys(panel["experiment"] for panel in self.figures[figure]["panels"]))
+
+
+def load_config(raw: dict) -> Config:
+    """Validate a configuration (as YAML gives it) and expand its experiments.
+
+    Raises:
+        ConfigError: one line with the key, what was found and what was expected.
+    """
+    raw = _without_nulls(raw)
+    check_schema(raw)
+    known = list(raw["experiments"])
+    chosen = raw["run"].get("experiments", "all")
+    chosen = known if chosen == "all" else chosen
+    for name in chosen:
+        expect_known("run.experiments", name, known, "experiment")
+    experiments = {name: expand(name, raw) for name in known}
+    for name, figure in raw["figures"].items():
+        _check_figure(name, figure, experiments)
+    figures = {name: _of_this_run(figure, chosen) for name, figure in raw["figures"].items()}
+    figures = {name: figure for name, figure in figures.items() if figure["panels"]}
+    return Config(raw, raw["run"]["name"], {n: experiments[n] for n in chosen}, figures)
+
+
+def load_config_files(*paths: str | Path) -> Config:
+    """``load_config`` for YAML files, later ones laid over earlier ones (``snakemake --configfile`` does the same)."""
+    merged: dict = {}
+    for path in paths:
+        merged = _merge(merged, yaml.safe_load(Path(path).read_text()))
+    return load_config(merged)
+
+
+def _merge(below: dict, above: dict) -> dict:
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _without_nulls(value: object) -> object:
+    """An overlay removes an entry by setting it to null."""
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    return value
+
+
+def _of_this_run(figure: dict, chosen: list[str]) -> dict:
+    """A figure without the panels of experiments that are not run; its caption says so."""
+    panels = [panel for panel in figure["panels"] if panel["experiment"] in chosen]
+    absent = sorted({panel["experiment"] for panel in figure["panels"]} - set(chosen))
+    note = f" (Panels of {' and '.join(absent)}, not part of this run, are left out.)" if absent else ""
+    return {**figure, "panels": panels, "caption": figure["caption"] + note}
+
+
+def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -> None:
+    for i, panel in enumerate(figure["panels"]):
+        key = f"figures.{name}.panels.{i}"
+        expect_known(f"{key}.experiment", panel["experiment"], list(experiments), "experiment")
+        experiment = experiments[panel["experiment"]]
+        expect_known(f"{key}.norm", panel.get("norm", experiment.norms[0]), list(experiment.norms), "norm")
+        groups = list(dict.fromkeys(n.group for n in experiment.networks))
+        for group in panel.get("groups", []):
+            expect_known(f"{key}.groups", group, groups, "group")
+        _check_kind(key, panel)
+        if set(panel.get("lines", [])) & {"ols", "unit_slope"}:
+            _check_line(key, panel, experiment)
+        snapshots = [s.name for s in experiment.select]
+        expect_known(f"{key}.snapshot", panel.get("snapshot", snapshots[0]), snapshots, "snapshot")
+
+
+def _check_kind(key: str, panel: dict) -> None:
+    """What each kind of panel can show."""
+    kind, y = panel.get("kind", "scatter"), panel.get("y")
+    if kind == "histogram":
+        if panel["x"] not in ("max_output", "norm_max_output") or y is not None:
+            raise ConfigError(f"config: {key}.x: found {panel['x']}, expected max_output or norm_max_output, and no y")
+        return
+    if y is None:
+        raise ConfigError(f"config: {key}.y: missing; expected a column")
+    if kind == "scatter" and isinstance(y, list):
+        raise ConfigError(f"config: {key}.y: found {len(y)} columns, expected one with kind scatter")
+    for column in ("max_output", "norm_max_output"):
+        if column in (panel["x"], y):
+            raise ConfigError(f"config: {key}: found {column}, expected it with kind histogram only")
+
+
+def _check_line(key: str, panel: dict, experiment: Experiment) -> None:
+    """Fitted lines come from the tables: test on training loss, over all fitted groups, with or without random labels."""
+    if (panel["x"], panel["y"]) not in (("train_loss", "test_loss"), ("norm_train_loss", "norm_test_loss")):
+        found = f"{panel['y']} against {panel['x']}"
+        raise ConfigError(f"config: {key}.lines: found a fitted line of {found}, expected test against training loss")
+    random = {n.group for n in experiment.networks if n.spec.labels == "random"}
+    shown, fitted = set(panel.get("groups", experiment.fit_groups)) - random, set(experiment.fit_groups) - random
+    if shown != fitted:
+        names = ", ".join(sorted(fitted))
+        raise ConfigError(f"config: {key}.groups: found {', '.join(sorted(shown))}, expected with a fitted line: {names}")

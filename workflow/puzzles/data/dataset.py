@@ -1,0 +1,117 @@
+"""Data sets as they are stored: arrays, their checks, and the npz file."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from puzzles.base.errors import DataError
+from puzzles.base.files import atomic
+
+KEYS = ("train_x", "train_y", "test_x", "test_y")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as it is stored: images [N, H, W, C] uint8, labels [N] int64."""
+
+    name: str
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+    @property
+    def num_classes(self) -> int:
+        """The classes are 0 to C - 1, as found in the training labels."""
+        return int(self.train_y.max()) + 1
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the content."""
+        total = hashlib.sha256()
+        for key in KEYS:
+            array = np.ascontiguousarray(getattr(self, key))
+            total.update(f"{key} {array.shape} {array.dtype}".encode())
+            total.update(array)
+        return total.hexdigest()
+
+
+def checked(arrays: dict[str, np.ndarray], source: str, name: str) -> Dataset:
+    """A ``Dataset`` from arrays ``train_x, train_y, test_x, test_y``: uint8 images NHWC or NHW and integer labels.
+
+    Raises:
+        DataError: one line that starts with ``source``.
+    """
+
+    def fail(what: str) -> None:
+        raise DataError(f"{source}: {what}")
+
+    for key in KEYS:
+        if key not in arrays:
+            fail(f"{key} is missing, expected the arrays {', '.join(KEYS)}; found {', '.join(arrays) or 'none'}")
+    for split in ("train", "test"):
+        _check_split(split, arrays[f"{split}_x"], arrays[f"{split}_y"], fail)
+    if arrays["test_x"].shape[1:] != arrays["train_x"].shape[1:]:
+        found, expected = arrays["test_x"].shape[1:], arrays["train_x"].shape[1:]
+        fail(f"test_x has images of shape {found}, expected {expected} as in train_x")
+    classes = int(arrays["train_y"].max()) + 1
+    missing = np.setdiff1d(np.arange(min(classes, 10_000)), arrays["train_y"])
+    if classes < 2 or len(missing):
+        fail(
+            f"train_y lacks the label {int(missing[0]) if len(missing) else 1}, expected every class from 0 to {classes - 1}"
+        )
+    if arrays["test_y"].max() >= classes:
+        fail(f"test_y holds the label {arrays['test_y'].max()}, expected at most {classes - 1}, the largest of train_y")
+    shaped = {key: arrays[key] for key in KEYS}
+    for key in ("train_x", "test_x"):
+        shaped[key] = shaped[key][..., None] if shaped[key].ndim == 3 else shaped[key]
+    for key in ("train_y", "test_y"):
+        shaped[key] = shaped[key].astype(np.int64)
+    return Dataset(name, **shaped)
+
+
+def _check_split(split: str, x: np.ndarray, y: np.ndarray, fail: Callable[[str], None]) -> None:
+    if x.dtype != np.uint8:
+        fail(f"{split}_x has dtype {x.dtype}, expected uint8")
+    if x.ndim not in (3, 4) or 0 in x.shape:
+        fail(f"{split}_x has shape {x.shape}, expected [N, H, W] or [N, H, W, C] with nothing empty")
+    if x.shape[1] != x.shape[2]:
+        fail(f"{split}_x has shape {x.shape}, expected square images")
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        fail(f"{split}_y has shape {y.shape} and dtype {y.dtype}, expected [N] integers")
+    if len(y) != len(x):
+        fail(f"{split}_y has {len(y)} labels, expected {len(x)}, one for each image of {split}_x")
+    if y.min() < 0:
+        fail(f"{split}_y holds the label {y.min()}, expected labels from 0")
+
+
+def read_npz(path: str | Path, name: str) -> Dataset:
+    """Read and check an npz file.
+
+    Raises:
+        DataError: the file is missing, damaged or of the wrong form.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, expected an npz with {', '.join(KEYS)}")
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except Exception as error:  # zipfile, zlib and numpy each have their own for a damaged file
+        raise DataError(f"{path}: damaged or no npz file ({type(error).__name__}: {error})".replace("\n", " ")) from error
+    return checked(arrays, str(path), name)
+
+
+def write_npz(dataset: Dataset, path: str | Path) -> None:
+    """Write the stored form, whole or not at all."""
+    with atomic(path) as temporary:
+        np.savez(temporary, **{key: getattr(dataset, key) for key in KEYS})
+
+
+def read_dataset(path: str | os.PathLike) -> Dataset:
+    """The stored data set at ``path``; its file name is its name."""
+    return read_npz(path, Path(path).stem)

@@ -1,0 +1,153 @@
+"""Bring a data set in: from the user's own files, from scikit-learn, or through torchvision."""
+
+import hashlib
+import http.client
+import logging
+import socket
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from puzzles.base.errors import DataError
+from puzzles.base.randomness import generator
+from puzzles.config.checks import KNOWN_DATA
+from puzzles.data.dataset import Dataset, checked, read_npz
+
+log = logging.getLogger(__name__)
+
+# sha256 of images and labels as `fingerprint` takes them. The CIFAR-10 test set has no entry: a copy is not verified.
+OFFICIAL = {
+    ("cifar10", "train"): "67e12c2a5906880a4fe5595fe6d768185ad7ca587f35d3a7ece3c3b8b85035d2",
+    ("cifar100", "train"): "f062ca493c4d44a3d0921f223fbc3b1e88b46fd03322e97c635a0ac2a5f8baab",
+    ("cifar100", "test"): "bd251483addf0530bc3e831455074dfa75f7657056fc2639e6b6aced382c06a9",
+    ("mnist", "train"): "d18cfd466eb143ac1097fde604dba9eec4116885869d04cc648b510949f9e88c",
+    ("mnist", "test"): "a0863a96c44e5666edbb30c4071ee79ca0514c621e6349c5967fc78e7305c891",
+}
+DIGITS_TEST = 360  # of 1,797
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """How to look for and download a data set; ``config.yaml`` explains the fields."""
+
+    data_dir: Path = Path("data")
+    attempts: int = 3
+    timeout: float = 30.0
+    pause: float = 2.0  # seconds before the second try, twice as long before each further one
+
+
+def fetch(name: str, source: str, path: str | None, how: Fetch) -> tuple[Dataset, dict]:
+    """The data set ``name`` and its provenance.
+
+    Raises:
+        DataError: a file of the user's is damaged or of the wrong form, or every download failed.
+    """
+    own = how.data_dir / (path or f"{source}.npz")
+    if source == "npz" or (source != "digits" and own.is_file()):
+        dataset, origin = read_npz(own, name), f"{own.name} from data_dir"
+    elif source == "digits":
+        dataset, origin = _digits(name), "scikit-learn"
+    else:
+        dataset, origin = _torchvision(name, source, how)
+    if source in KNOWN_DATA:
+        side, channels, examples = KNOWN_DATA[source]
+        if dataset.train_x.shape != (examples, side, side, channels):
+            found, wanted = dataset.train_x.shape, (examples, side, side, channels)
+            raise DataError(f"{own}: train_x has shape {found}, expected {wanted} of {source}")
+    return dataset, {"name": name, "source": source, "origin": origin, **_verified(dataset, source)}
+
+
+def fingerprint(dataset: Dataset, split: str) -> str:
+    """sha256 of the images and labels of one split."""
+    images, labels = getattr(dataset, f"{split}_x"), getattr(dataset, f"{split}_y")
+    return hashlib.sha256(images.tobytes() + labels.astype("<i8").tobytes()).hexdigest()
+
+
+def _verified(dataset: Dataset, source: str) -> dict:
+    found = {}
+    for split in ("train", "test"):
+        digest = fingerprint(dataset, split)
+        official = OFFICIAL.get((source, split))
+        found[split] = {"examples": len(getattr(dataset, f"{split}_y")), "sha256": digest}
+        if official is not None:
+            found[split]["official"] = digest == official
+            if digest != official:
+                log.warning("%s: the %s set differs from the official one", source, split)
+    return found
+
+
+def _digits(name: str) -> Dataset:
+    """The 1,797 digits of scikit-learn: 8x8, 17 grey levels, split 1,437 / 360 by class from a named stream."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    seed = int(generator(0, "digits/split").integers(2**32))
+    train, test = train_test_split(range(len(images)), test_size=DIGITS_TEST, stratify=digits.target, random_state=seed)
+    arrays = {"train_x": images[train], "train_y": digits.target[train]}
+    return checked(arrays | {"test_x": images[test], "test_y": digits.target[test]}, "scikit-learn's digits", name)
+
+
+def _torchvision(name: str, source: str, how: Fetch) -> tuple[Dataset, str]:
+    from torchvision import datasets
+    from torchvision.datasets.utils import check_integrity
+
+    kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "mnist": datasets.MNIST}[source]
+    with tempfile.TemporaryDirectory(prefix="puzzles-") as scratch:
+        target = Path(scratch) / ("MNIST/raw" if source == "mnist" else "")
+        target.mkdir(parents=True, exist_ok=True)
+        archives = kind.resources if source == "mnist" else [(kind.filename, kind.tgz_md5)]
+        own = 0
+        for archive, md5 in archives:
+            found = _find(how.data_dir, archive)
+            if found is None:
+                continue
+            if not check_integrity(found, md5):
+                actual = hashlib.md5(found.read_bytes(), usedforsecurity=False).hexdigest()
+                raise DataError(f"{found}: truncated, damaged or wrong archive: md5 is {actual}, expected {md5}")
+            (target / archive).symlink_to(found.resolve())
+            own += 1
+        if own < len(archives):
+            _download(kind, scratch, [archive for archive, _ in archives], how)
+        else:
+            log.info("%s: using the archives in %s", name, how.data_dir)
+        parts = {split: kind(scratch, train=split == "train", download=True) for split in ("train", "test")}
+        arrays = {f"{split}_x": np.asarray(part.data) for split, part in parts.items()}
+        arrays |= {f"{split}_y": np.asarray(part.targets) for split, part in parts.items()}
+    origin = "archives from data_dir" if own == len(archives) else "torchvision's download"
+    return checked(arrays, source, name), f"{origin}, md5 verified"
+
+
+def _find(data_dir: Path, archive: str) -> Path | None:
+    """An archive in ``data_dir`` or where torchvision puts it."""
+    places = (data_dir / archive, data_dir / "MNIST" / "raw" / archive)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _download(kind: type, root: str, archives: list[str], how: Fetch) -> None:
+    """Let torchvision download and verify, and try again; archives that arrived whole are kept between tries."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(how.timeout)  # torchvision sets none: a server that stalls would stall us
+    try:
+        for attempt in range(how.attempts):
+            if attempt:
+                time.sleep(how.pause * 2 ** (attempt - 1))
+            mirrors = getattr(kind, "mirrors", [""])
+            turn = attempt % len(mirrors)  # another mirror first: torchvision leaves one only when it cannot connect
+            rotated = type(kind.__name__, (kind,), {"mirrors": mirrors[turn:] + mirrors[:turn]})
+            try:
+                rotated(root, download=True)
+                return
+            except (OSError, RuntimeError, EOFError, http.client.HTTPException) as error:
+                problem = " ".join(f"{type(error).__name__}: {error}".split())
+                log.warning("%s: try %d of %d failed: %s", kind.__name__, attempt + 1, how.attempts, problem)
+    finally:
+        socket.setdefaulttimeout(before)
+    raise DataError(
+        f"{kind.__name__}: download failed {how.attempts} times (last: {problem}); "
+        f"put {', '.join(archives)} into {how.data_dir}/ and run again"
+    )

@@ -1,0 +1,71 @@
+"""rho, the product of a network's layer norms (Eq. 1): f~ = f / rho."""
+
+import copy
+import math
+
+import torch
+from torch import nn
+
+from puzzles.networks.architectures import absorb_batch_norm, weight_layers
+
+L1_DIVISOR = 100.0  # Fig. 9 divides each layer's L1 norm by 100
+
+
+def rho(network: nn.Module, norm: str = "l2") -> float:
+    """The product over layers of the norm of the layer's weights, in float64; batch norm is absorbed first.
+
+    ``l2``: Frobenius; ``l1``: sum of absolute values / 100 for each layer (Fig. 9); ``linf``: largest absolute value;
+    ``spectral``: largest singular value of the kernel reshaped to [out, in k k] (beyond the paper); ``l2_biases``: Frobenius
+    with every layer's bias as one more column, for networks whose deeper layers have biases.
+    Where only the first layer has a bias, it counts as one more column of that layer's weights, so that f / rho is exactly
+    the network with every layer divided by its norm. With biases in more layers, only the weights count.
+    """
+    return math.prod(layer_norms(network, norm))
+
+
+def layer_norms(network: nn.Module, norm: str = "l2") -> list[float]:
+    """The norm of each layer, in order; see ``rho``."""
+    return [_norm(matrix, norm) for matrix in _matrices(absorb_batch_norm(network), all_biases=norm == "l2_biases")]
+
+
+def normalize_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
+    """f~ built layer by layer: a copy in which every layer is divided by its norm (the first one with its bias).
+
+    Raises:
+        ValueError: a layer after the first has a bias; then dividing the layers does not divide the output by rho.
+    """
+    normalized = copy.deepcopy(network)
+    layers = [layer for _, layer in weight_layers(normalized)]
+    if not is_bias_light(network):
+        raise ValueError("layer by layer only networks without biases after the first layer can be normalized")
+    for layer, value in zip(layers, layer_norms(network, norm), strict=True):
+        with torch.no_grad():
+            for parameter in layer.parameters(recurse=False):
+                parameter.div_(value)
+    return normalized
+
+
+def is_bias_light(network: nn.Module) -> bool:
+    """Whether no layer but the first has a bias: then f / rho is the network normalized layer by layer."""
+    return all(layer.bias is None for _, layer in weight_layers(network)[1:])
+
+
+def _matrices(network: nn.Module, all_biases: bool) -> list[torch.Tensor]:
+    """Each layer's weights as a float64 matrix [out, in k k], with its bias as a further column where that counts."""
+    matrices = []
+    for k, (_, layer) in enumerate(weight_layers(network)):
+        matrix = layer.weight.detach().double().flatten(1)
+        if layer.bias is not None and (all_biases or (k == 0 and is_bias_light(network))):
+            matrix = torch.cat([matrix, layer.bias.detach().double()[:, None]], dim=1)
+        matrices.append(matrix)
+    return matrices
+
+
+def _norm(matrix: torch.Tensor, norm: str) -> float:
+    if not matrix.isfinite().all():
+        return math.nan  # a network that diverged
+    if norm == "spectral":
+        return float(torch.linalg.matrix_norm(matrix, 2))
+    order = {"l2": 2, "l2_biases": 2, "l1": 1, "linf": math.inf}[norm]
+    value = float(torch.linalg.vector_norm(matrix, order))
+    return value / L1_DIVISOR if norm == "l1" else value

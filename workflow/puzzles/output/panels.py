@@ -1,0 +1,111 @@
+"""The kinds of panel that a figure is made of: points, series over a swept value, histograms."""
+
+from collections.abc import Callable
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm, Normalize
+
+from puzzles.config.experiments import Experiment
+from puzzles.output import style
+from puzzles.output.axes import finish
+
+Colours = Callable[[pd.Series], np.ndarray]  # of the swept values
+
+
+def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None) -> None:
+    """A point for each network, coloured by the swept value, and the lines asked for."""
+    colours = _colours(experiment)
+    groups = sorted({n.group for n in experiment.networks if n.spec.labels == "natural"}, key=lambda g: (g != "natural", g))
+    markers = dict(zip(groups, cycle("os^Dv"), strict=False))
+    for group in table.group.unique():
+        rows = table[(table.group == group) & table.met_criterion]
+        look = {"marker": markers.get(group, "*"), "s": 34, "edgecolor": "white"}
+        if rows.random_labels.any():
+            look = {"marker": "*", "s": 150, "edgecolor": style.RED}
+        _points(ax, panel, rows, colours, style.group_label(group), look)
+    for random, marker, label in ((False, "X", "missed the criterion"), (True, "*", "random labels, missed the criterion")):
+        missed = table[~table.met_criterion & (table.random_labels == random)]
+        look = {"marker": marker, "s": 110 if random else 44, "edgecolor": style.GREY}
+        _points(ax, panel, missed, colours, label, look)
+    finish(ax, panel, experiment, table, fit)
+
+
+def _points(ax: plt.Axes, panel: dict, rows: pd.DataFrame, colours: Colours, label: str, look: dict) -> None:
+    rows = rows[rows[[panel["x"], panel["y"]]].notna().all(axis=1)]
+    if len(rows):
+        ax.scatter(rows[panel["x"]], rows[panel["y"]], c=colours(rows.value), label=label, linewidth=0.7, zorder=3, **look)
+
+
+def series(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame) -> None:
+    """Several columns against one: the mean over seeds, with a bar from the smallest to the largest.
+
+    A hollow marker stands for networks of which some missed the criterion. Beside natural labels, random ones are stars.
+    """
+    if isinstance(panel["y"], str):
+        panel = {**panel, "y": [panel["y"]]}
+    beside = table.random_labels if not table.random_labels.all() else table.random_labels & False
+    for column in panel["y"]:
+        look = style.series_look(column)
+        _one_series(ax, panel["x"], table[~beside], column, look)
+        for k, (_, row) in enumerate(table[beside].iterrows()):
+            label = {"label": "random labels"} if k == 0 and column == panel["y"][0] else {}
+            hollow = {} if row.met_criterion else {"markerfacecolor": "white"}
+            ax.plot(row[panel["x"]], row[column], "*", color=look["color"], markersize=11, linestyle="", **label, **hollow)
+    finish(ax, panel, experiment, table, None)
+
+
+def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: dict) -> None:
+    by_x = table.groupby(x)
+    middle, low, high = (getattr(by_x[column], f)() for f in ("mean", "min", "max"))
+    bars = np.clip([middle - low, high - middle], 0, None)
+    order = 1.5 if column.endswith("gap") else 2  # a gap can lie on the test error: behind it, and wider
+    ax.errorbar(middle.index, middle, bars, label=style.label(column), capsize=2, elinewidth=0.8, zorder=order, **look)
+    for met, fill in ((True, {}), (False, {"markerfacecolor": "white"})):
+        chosen = middle[by_x.met_criterion.all() == met]
+        ax.plot(chosen.index, chosen, "o", color=look["color"], markersize=4.5, linestyle="", zorder=3, **fill)
+
+
+def histogram(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, histograms: pd.DataFrame) -> None:
+    """How often the largest output of a training example falls into each bin, one outline for each network (Fig. 20)."""
+    colours = _colours(experiment)
+    for row in table.itertuples():
+        bins = histograms[histograms.network == row.network]
+        if not np.isfinite(row.rho) or not np.isfinite(bins.high).all():
+            ax.text(0.5, 0.5, "the network diverged", transform=ax.transAxes, ha="center")
+            continue
+        factor = 1.0 if panel["x"].startswith("norm_") else row.rho
+        edges = np.append(bins.low, bins.high.iloc[-1]) * factor
+        colour = colours(pd.Series([row.value]))[0] if len(table) > 1 else style.BLUE
+        ax.stairs(
+            bins.examples, edges, fill=len(table) == 1, color=colour, label=f"{row.axis.replace('_', ' ')} {row.value:g}"
+        )
+        if len(table) == 1:
+            mean, spread = getattr(row, f"{panel['x']}_mean"), getattr(row, f"{panel['x']}_std")
+            text = f"mean {mean:.4g}\nstandard deviation {spread:.4g}\n" + rf"$\rho$ = {row.rho:.4g}"
+            ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=9)
+    finish(ax, panel, experiment, table, None)
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.25)  # room for the numbers
+    ax.set_ylabel("training examples")
+
+
+def colour_scale(experiment: Experiment) -> Normalize:
+    """From swept value to colour; logarithmic where the values spread widely, and then 0 has a colour of its own."""
+    values = np.array([n.value for n in experiment.networks])
+    low, high = values.min(), values.max()
+    positive = values[values > 0]
+    if len(positive) and high > 20 * positive.min():
+        return LogNorm(positive.min(), high)
+    return Normalize(low, high if high > low else low + 1)
+
+
+def is_off_scale(values: pd.Series, scale: Normalize) -> np.ndarray:
+    """Which values have no place on the colour scale."""
+    return (values <= 0).to_numpy() if isinstance(scale, LogNorm) else np.zeros(len(values), dtype=bool)
+
+
+def _colours(experiment: Experiment) -> Colours:
+    scale, colours = colour_scale(experiment), plt.get_cmap(style.VALUES).with_extremes(bad=style.ZERO)
+    return lambda values: colours(scale(np.ma.masked_where(is_off_scale(values, scale), values)))

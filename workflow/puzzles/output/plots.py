@@ -1,0 +1,92 @@
+"""Draw any figure of the configuration from the tables."""
+
+import math
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+
+from puzzles.analysis.columns import ALL, UNNORMALIZED, WITHOUT, derived
+from puzzles.base.files import atomic
+from puzzles.config.experiments import Experiment
+from puzzles.output import style
+from puzzles.output.panels import colour_scale, histogram, is_off_scale, scatter, series
+
+
+@dataclass(frozen=True)
+class FigureTables:
+    """What figures are drawn from: the tables of the experiments that they name."""
+
+    measurements: pd.DataFrame
+    fits: pd.DataFrame
+    histograms: pd.DataFrame
+
+
+def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables, png: str | Path, pdf: str | Path) -> None:
+    """Draw a figure: its entry in the configuration, with the tables of the experiments it names."""
+    panels = figure["panels"]
+    columns = min(len(panels), figure.get("columns", 2))
+    with style.figure(math.ceil(len(panels) / columns), columns) as (drawn, axes):
+        handles: dict[str, plt.Artist] = {}
+        coloured: dict[str, list[plt.Axes]] = {}
+        for panel, ax in zip(panels, axes, strict=False):
+            experiment = experiments[panel["experiment"]]
+            draw_panel(ax, panel, experiment, tables)
+            handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+            if panel.get("kind", "scatter") == "scatter":
+                coloured.setdefault(experiment.name, []).append(ax)
+        for ax in axes[len(panels) :]:
+            ax.remove()
+        for name, its_axes in coloured.items():
+            _colour_bar(drawn, its_axes, experiments[name])
+        drawn.suptitle(textwrap.fill(figure["title"], 52 * columns), fontsize=11)
+        drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3 if columns > 1 else 2)
+        for path in (png, pdf):
+            with atomic(path) as temporary:
+                # without a date, so that equal figures are equal files
+                drawn.savefig(temporary, metadata={"CreationDate": None} if temporary.suffix == ".pdf" else None)
+
+
+def draw_panel(ax: plt.Axes, panel: dict, experiment: Experiment, tables: FigureTables) -> None:
+    """One panel of any kind."""
+    table, kind = points(panel, experiment, tables.measurements), panel.get("kind", "scatter")
+    if kind == "histogram":
+        rows = tables.histograms[tables.histograms.experiment == experiment.name]
+        histogram(ax, panel, experiment, table, rows)
+    elif kind == "series":
+        series(ax, panel, experiment, table)
+    else:
+        scatter(ax, panel, experiment, table, panel_fits(panel, experiment, tables.fits))
+
+
+def points(panel: dict, experiment: Experiment, measurements: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the measurements that a panel shows: one for each network of the groups fitted, or of those named."""
+    snapshot = panel.get("snapshot", experiment.select[0].name)
+    norm = panel.get("norm", experiment.norms[0])
+    table = measurements[measurements.experiment == experiment.name]
+    table = table[(table.snapshot == snapshot) & (table.norm == norm)]
+    return derived(table[table.group.isin(panel.get("groups", experiment.fit_groups))])
+
+
+def panel_fits(panel: dict, experiment: Experiment, fits: pd.DataFrame) -> pd.Series | None:
+    """The fitted line of a panel of test against training loss, over the groups that it shows."""
+    normalized = panel["x"].startswith("norm_")
+    norm = panel.get("norm", experiment.norms[0]) if normalized else UNNORMALIZED
+    with_random = any(n.spec.labels == "random" and n.group in panel.get("groups", [n.group]) for n in experiment.networks)
+    match = (
+        (fits.experiment == experiment.name)
+        & (fits.snapshot == panel.get("snapshot", experiment.select[0].name))
+        & (fits.norm == norm)
+        & (fits.networks == (ALL if with_random else WITHOUT))
+    )
+    found = fits[match]
+    return found.iloc[0] if len(found) else None
+
+
+def _colour_bar(drawn: plt.Figure, axes: list[plt.Axes], experiment: Experiment) -> None:
+    bar = drawn.colorbar(ScalarMappable(colour_scale(experiment), style.VALUES), ax=axes, pad=0.02, aspect=30)
+    note = " (grey: 0)" if is_off_scale(pd.Series([n.value for n in experiment.networks]), bar.norm).any() else ""
+    bar.set_label(style.axis_label(experiment.networks[0].axis) + note)

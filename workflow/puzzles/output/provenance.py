@@ -1,0 +1,66 @@
+"""Where a run's results come from: data, code, machine, and how long it took."""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from puzzles.config.configuration import Config
+from puzzles.output.reuse import measurement_digest, measuring_code
+
+STAGES = ("pretrain", "train", "measure")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "statsmodels", "matplotlib", "snakemake")
+
+
+def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused: dict[str, dict]) -> dict:
+    """Everything about a run that its tables do not say.
+
+    Args:
+        datasets: the provenance of each data set, as the data stage wrote it.
+        benchmarks: the folder of Snakemake's benchmark files, for the seconds that each job took.
+        reused: experiments whose tables were taken from a published run, and where those were computed (``reuse.origins``).
+    """
+    return {
+        "run": config.run,
+        "time": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        "datasets": datasets,
+        "measuring_code": measuring_code(),
+        "measurement_digests": {name: measurement_digest(e) for name, e in config.experiments.items()},
+        "reused": reused,
+        "seconds": {name: _seconds(Path(benchmarks), name) for name in config.experiments},
+    }
+
+
+def commit() -> str:
+    """The commit of the working folder, with ``-dirty`` where something in it differs; ``unknown`` without git."""
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return described.stdout.strip() or "unknown"
+
+
+def processor() -> str:
+    """The name of the processor, where the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _seconds(benchmarks: Path, experiment: str) -> dict[str, float]:
+    """Of each stage's jobs, shards together; a job that found its networks in the cache was short."""
+    found = {}
+    for stage in STAGES:
+        files = [f for pattern in (f"{experiment}.tsv", f"{experiment}-*.tsv") for f in (benchmarks / stage).glob(pattern)]
+        if files:
+            found[stage] = float(sum(pd.read_csv(file, sep="\t").s.sum() for file in files))
+    return found

@@ -1,0 +1,107 @@
+"""Trained networks, one file each, named by the hash of their spec; and the networks in the middle of training."""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from puzzles.base import paths
+from puzzles.base.files import atomic, partials
+from puzzles.config.specs import NetworkSpec, as_dict
+
+log = logging.getLogger(__name__)
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass
+class Entry:
+    """One training: its history (a row for each evaluated epoch) and the weights of its named snapshots."""
+
+    data_digest: str  # of the data set it was trained on
+    history: list[dict]
+    snapshots: dict[str, State]
+
+
+def store_entry(spec: NetworkSpec, entry: Entry) -> None:
+    """Write an entry, whole or not at all."""
+    tensors = {f"{s}/{name}": t.contiguous() for s, state in entry.snapshots.items() for name, t in state.items()}
+    about = json.dumps({"spec": as_dict(spec), "data": entry.data_digest, "history": entry.history})
+    metadata = {"about": about, "sha256": _checksum(tensors, about)}
+    path = paths.cached_network(spec.hash)
+    _remove(*partials(path))
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_entry(spec: NetworkSpec, data_digest: str) -> Entry | None:
+    """The entry of a spec; None if there is none, it is damaged, or it was trained on other data of the same name."""
+    path = paths.cached_network(spec.hash)
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
+    except FileNotFoundError:
+        return None
+    except SafetensorError as error:
+        log.warning("%s: damaged (%s); training this network again", path, error)
+        return None
+    about = metadata.get("about", "")
+    if metadata.get("sha256") != _checksum(tensors, about):
+        log.warning("%s: damaged (its checksum does not hold); training this network again", path)
+        return None
+    known = json.loads(about)
+    if known["data"] != data_digest:
+        log.info("%s: trained on other data named %s; training this network again", path, spec.dataset)
+        return None
+    snapshots: dict[str, State] = {}
+    for key, tensor in tensors.items():
+        snapshot, name = key.split("/", 1)
+        snapshots.setdefault(snapshot, {})[name] = tensor
+    return Entry(data_digest, known["history"], snapshots)
+
+
+def _checksum(tensors: State, about: str) -> str:
+    total = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        total.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
+        total.update(tensors[name].numpy().tobytes())
+    return total.hexdigest()
+
+
+def store_checkpoint(spec: NetworkSpec, state: dict) -> None:
+    """Keep a network in training, so that a killed job resumes from here."""
+    with atomic(paths.checkpoint(spec.hash)) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(spec: NetworkSpec, data_digest: str) -> dict | None:
+    """The last checkpoint of a spec, if it has one for this data."""
+    path = paths.checkpoint(spec.hash)
+    if not path.is_file():
+        return None
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch and pickle each have their own for a damaged file
+        log.warning("%s: damaged (%s); starting this network from the beginning", path, type(error).__name__)
+        return None
+    return state if state["data"] == data_digest else None
+
+
+def drop_checkpoint(spec: NetworkSpec) -> None:
+    """Forget the checkpoint of a finished network."""
+    path = paths.checkpoint(spec.hash)
+    _remove(path, *partials(path))
+
+
+def _remove(*files: Path) -> None:
+    """Whoever stores or drops holds the network's lock: what another process has begun to write, a killed one has left."""
+    for file in files:
+        file.unlink(missing_ok=True)

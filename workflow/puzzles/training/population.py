@@ -1,0 +1,153 @@
+"""Train a population of networks. A network's result does not depend on its neighbours."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from puzzles.config.specs import NetworkSpec, Select
+from puzzles.data.batches import batches, learning_rate
+from puzzles.data.dataset import Dataset
+from puzzles.data.preparation import Preparation
+from puzzles.networks.architectures import build, initialize
+from puzzles.networks.measure import history_row
+from puzzles.training import cache
+from puzzles.training.fastest_backend import MeasuredEngine
+from puzzles.training.members import Engine, Member, Request
+
+
+class LoopEngine:
+    """One network after the other: on a CPU the fastest way (channels_last, one thread)."""
+
+    def train_epoch(self, members: list[Member]) -> None:
+        """Advance every member by one epoch of SGD on the mean cross-entropy."""
+        for member in members:
+            spec, network, examples = member.spec, member.network.train(), member.examples
+            for group in member.optimizer.param_groups:
+                group["lr"] = learning_rate(spec, member.epoch)
+            for x, y in batches(examples, spec, member.epoch):
+                loss = nn.functional.cross_entropy(network(x.permute(0, 3, 1, 2)), y)
+                member.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                member.optimizer.step()
+            member.epoch += 1
+
+
+class Population:
+    """Networks that train together on one data set.
+
+    Args:
+        dataset: what they are trained on.
+        pretrained: weights by spec hash, for specs that start from another network.
+        checkpoint_seconds: time between two checkpoints of a network.
+        device: where they train; on a CPU one network after the other, on a GPU stacked.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        pretrained: dict[str, cache.State],
+        checkpoint_seconds: float = 30.0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.dataset = dataset
+        self.digest = dataset.digest
+        self.pretrained = pretrained
+        self.checkpoint_seconds = checkpoint_seconds
+        self.device = torch.device(device)
+        self.engine: Engine = LoopEngine() if self.device.type == "cpu" else MeasuredEngine()
+        self.preparation = Preparation(dataset, self.device)
+
+    def train(
+        self,
+        requests: list[Request],
+        on_finish: Callable[[NetworkSpec, cache.Entry], None],
+        on_epoch: Callable[[list[Member]], None] = lambda members: None,
+    ) -> None:
+        """Train every network to its end, resuming from checkpoints; hand over each one when it is finished."""
+        members = [self._member(spec, select) for spec, select in requests]
+        saved = time.monotonic()
+        while members:
+            running = []
+            for member in members:
+                if member.due and not member.evaluated:
+                    self._evaluate(member)
+                if member.finished:
+                    on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
+                    cache.drop_checkpoint(member.spec)
+                else:
+                    running.append(member)
+            members = running
+            if time.monotonic() - saved >= self.checkpoint_seconds:
+                for member in members:
+                    cache.store_checkpoint(member.spec, self._state(member))
+                saved = time.monotonic()
+            if members:
+                self.engine.train_epoch(members)
+                on_epoch(members)
+
+    def _member(self, spec: NetworkSpec, select: list[Select]) -> Member:
+        examples = self.preparation.examples(spec)
+        network = build(spec.architecture, examples.input_shape, self.dataset.num_classes)
+        initialize(network, spec)
+        if spec.pretrained:
+            network.load_state_dict(self.pretrained[spec.pretrained])
+        network = network.to(self.device, memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(
+            network.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, foreach=True
+        )
+        member = Member(spec, select, network, optimizer, examples)
+        saved = cache.load_checkpoint(spec, self.digest)
+        names = {s.name for s in select}
+        if saved is not None and names <= set(saved["select"]):
+            network.load_state_dict(saved["network"])
+            for name, buffer in saved["momentum"].items():
+                parameter = network.get_parameter(name)
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
+            member.epoch, member.history = saved["epoch"], saved["history"]
+            # only what is still asked for: a snapshot that is no longer followed would be stored as it was then
+            member.snapshots = {name: state for name, state in saved["snapshots"].items() if name in names}
+        return member
+
+    def _state(self, member: Member) -> dict:
+        return {
+            "data": self.digest,
+            "select": [s.name for s in member.select],
+            "network": _copy(member.network),
+            "momentum": {
+                name: _to_cpu(member.optimizer.state[parameter]["momentum_buffer"])
+                for name, parameter in member.network.named_parameters()
+                if parameter in member.optimizer.state
+            },
+            "epoch": member.epoch,
+            "history": member.history,
+            "snapshots": _all_to_cpu(member.snapshots),
+        }
+
+    def _evaluate(self, member: Member) -> None:
+        x0 = self.preparation.reference_image(member.spec)
+        row = {"epoch": member.epoch, "lr": learning_rate(member.spec, max(member.epoch - 1, 0))}
+        member.history.append(row | history_row(member.network, member.examples, x0))
+        for select in member.select:
+            if select.rule != "last" and select.pick(member.history) is member.history[-1]:
+                # stays on its device: until the network is finished, a better one may come at every epoch
+                member.snapshots[select.name] = {name: t.clone() for name, t in member.network.state_dict().items()}
+
+    @staticmethod
+    def _final_snapshots(member: Member) -> dict[str, cache.State]:
+        last = {s.name: _copy(member.network) for s in member.select if s.rule == "last"}
+        return _all_to_cpu(member.snapshots) | last
+
+
+def _copy(network: nn.Module) -> cache.State:
+    return {name: _to_cpu(t) for name, t in network.state_dict().items()}
+
+
+def _all_to_cpu(snapshots: dict[str, cache.State]) -> dict[str, cache.State]:
+    return {name: {key: _to_cpu(t) for key, t in state.items()} for name, state in snapshots.items()}
+
+
+def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy with memory of its own: a stacked network's tensors are views of all networks'."""
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

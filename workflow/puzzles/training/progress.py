@@ -1,0 +1,132 @@
+"""How far a training job is: a bar on a terminal, sparse lines in the log."""
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from tqdm import tqdm
+
+from puzzles.base.files import Lock
+from puzzles.config.specs import NetworkSpec
+from puzzles.training.members import Member
+
+log = logging.getLogger(__name__)
+
+REDRAW = 0.2  # seconds
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """How far a network is: small enough to go from process to process after every epoch."""
+
+    spec: NetworkSpec
+    epoch: int
+    train_loss: float  # when it was last evaluated
+    train_error: float
+
+    @classmethod
+    def of(cls, member: Member) -> "EpochReport":
+        """The state of a member that has been evaluated at least once."""
+        last = member.history[-1]
+        return cls(member.spec, member.epoch, last["train_loss"], last["train_error"])
+
+
+class Progress:
+    """Networks done, epoch, loss, error and time left of one job.
+
+    Args:
+        title: what is trained, e.g. ``train init_3layer``.
+        missing: the specs that have to be trained.
+        done: how many of the job's networks were there already.
+        every: seconds between two lines in the log.
+    """
+
+    def __init__(self, title: str, missing: list[NetworkSpec], done: int, every: float) -> None:
+        self.title, self.every = title, every
+        self.done, self.total = done, done + len(missing)
+        self.epochs = {spec.hash: spec.epochs for spec in missing}
+        self.running: dict[str, EpochReport] = {}
+        self.trained_epochs = 0  # in this job, of all networks
+        self.started = self.said = self.drawn = time.monotonic()
+        self._slot = _free_slot()
+        self.bar = tqdm(
+            total=sum(self.epochs.values()) or 1,
+            desc=title,
+            position=self._slot[0],
+            leave=False,
+            dynamic_ncols=True,
+            disable=not sys.stderr.isatty(),
+            bar_format="{desc} {percentage:3.0f}% |{bar}|",
+        )
+
+    def start(self) -> None:
+        """Say what there is to do."""
+        found = f"{self.done} of {self.total} networks are in the cache"
+        self._say(f"{self.title}: {found}" + (f", training {self.total - self.done}" if self.done < self.total else ""))
+
+    def epoch(self, report: EpochReport) -> None:
+        """Called after every epoch of a network."""
+        key = report.spec.hash
+        if key in self.epochs:
+            self.running[key] = report
+        self.trained_epochs += 1
+        worst = max(self.running.values(), key=lambda r: r.train_error, default=report)
+        state = (
+            f"{self.done}/{self.total} networks, epoch {worst.epoch}/{_most_epochs(worst)}, "
+            f"loss {worst.train_loss:.2g}, error {worst.train_error:.3f}, {self._left()}"
+        )
+        self.bar.n = self.bar.total - self._epochs_left()
+        self.bar.set_description_str(f"{self.title}: {state}", refresh=False)
+        if time.monotonic() - self.drawn >= REDRAW:
+            self.bar.refresh()
+            self.drawn = time.monotonic()
+        if time.monotonic() - self.said >= self.every:
+            self._say(f"{self.title}: {state}")
+
+    def finished(self, spec: NetworkSpec) -> None:
+        """Called when a network is done, here or in another job; a second time changes nothing."""
+        if self.epochs.pop(spec.hash, None) is not None:
+            self.done += 1
+            self.running.pop(spec.hash, None)
+
+    def end(self) -> None:
+        """Say that all is done."""
+        self.bar.close()
+        self._slot[1].release()
+        self._say(f"{self.title}: {self.done}/{self.total} networks, {time.monotonic() - self.started:.0f} s")
+
+    def _epochs_left(self) -> int:
+        return sum(self._epochs_of(key) for key in self.epochs)
+
+    def _epochs_of(self, key: str) -> int:
+        report = self.running.get(key)
+        return self.epochs[key] if report is None else max(0, self.epochs[key] - report.epoch)
+
+    def _left(self) -> str:
+        epochs = self._epochs_left()
+        if epochs == 0:
+            going_on = any(r.spec.stop == "until_zero_train_error" for r in self.running.values())
+            return "going on until zero training error" if going_on else "nearly done"
+        speed = self.trained_epochs / (time.monotonic() - self.started)
+        return f"{timedelta(seconds=round(epochs / speed))} left"
+
+    def _say(self, line: str) -> None:
+        self.said = time.monotonic()
+        log.info(line)
+        if not sys.stderr.isatty():
+            print(line, file=sys.stderr, flush=True)
+
+
+def _most_epochs(report: EpochReport) -> int:
+    return report.spec.epochs if report.epoch <= report.spec.epochs else report.spec.last_epoch
+
+
+def _free_slot() -> tuple[int, Lock]:
+    """A line of the terminal that no other job's bar uses."""
+    slot = 0
+    while not (lock := Lock(Path(".snakemake") / "bars" / str(slot))).acquire():
+        slot += 1
+    return slot, lock

@@ -1,0 +1,142 @@
+"""P networks of one architecture as one module: parameters [P, ...], images [P, B, C, H, W]."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from puzzles.networks.architectures import Block
+from puzzles.training.backends import Convolve, same_images
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+class StackedConv2d(nn.Module):
+    """P convolutions, each on its own images."""
+
+    def __init__(self, layers: list[nn.Conv2d], convolve: Convolve) -> None:
+        super().__init__()
+        self.weight = _stack(layer.weight for layer in layers)
+        self.bias = _stack(layer.bias for layer in layers) if layers[0].bias is not None else None
+        self.stride, self.padding, self.convolve = layers[0].stride[0], layers[0].padding[0], convolve
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[P, B, C, H, W] to [P, B, F, H', W']."""
+        convolve = same_images if x.stride(0) == 0 else self.convolve
+        y = convolve(x, self.weight, self.stride, self.padding)
+        return y if self.bias is None else y + self.bias[:, None, :, None, None]
+
+
+class StackedLinear(nn.Module):
+    """P linear layers."""
+
+    def __init__(self, layers: list[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = _stack(layer.weight for layer in layers)
+        self.bias = _stack(layer.bias for layer in layers) if layers[0].bias is not None else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[P, B, in] to [P, B, out]."""
+        weight = self.weight.transpose(1, 2)
+        return torch.bmm(x, weight) if self.bias is None else torch.baddbmm(self.bias[:, None], x, weight)
+
+
+class StackedBatchNorm(nn.Module):
+    """P batch norms as one over P * C channels; the running statistics of masked networks stay as they are."""
+
+    def __init__(self, layers: list[nn.BatchNorm1d | nn.BatchNorm2d]) -> None:
+        super().__init__()
+        self.weight, self.bias = _stack(layer.weight for layer in layers), _stack(layer.bias for layer in layers)
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, torch.stack([getattr(layer, name) for layer in layers]))
+        self.eps, self.momentum = layers[0].eps, layers[0].momentum
+        self.register_buffer("active", torch.ones(len(layers), dtype=torch.bool))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[P, B, C] or [P, B, C, H, W], in training mode: normalized by the statistics of each network's own batch."""
+        axes = [1, *range(3, x.dim())]
+        variance, mean = torch.var_mean(x, dim=axes, correction=0, keepdim=True)
+        shape = [x.shape[0], 1, x.shape[2], *[1] * (x.dim() - 3)]
+        y = (x - mean) * torch.rsqrt(variance + self.eps) * self.weight.view(shape) + self.bias.view(shape)
+        with torch.no_grad():
+            count = x.numel() // (x.shape[0] * x.shape[2])
+            step = self.momentum * self.active[:, None].to(mean.dtype)
+            self.running_mean.lerp_(mean.flatten(1), step)
+            self.running_var.lerp_(variance.flatten(1) * (count / (count - 1)), step)
+            self.num_batches_tracked += self.active
+        return y
+
+
+class StackedBlock(nn.Module):
+    """P residual blocks (``networks.Block``)."""
+
+    def __init__(self, blocks: list[Block], convolve: Convolve) -> None:
+        super().__init__()
+        for name, parts in _children(blocks):
+            setattr(self, name, _stacked(parts, convolve))
+        self.stride, self.missing = blocks[0].stride, blocks[0].missing
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[P, B, C, H, W] to [P, B, C', H / stride, W / stride]."""
+        y = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        shortcut = x[..., :: self.stride, :: self.stride]
+        if self.missing:
+            before = self.missing // 2
+            shortcut = nn.functional.pad(shortcut, (0, 0, 0, 0, before, self.missing - before))
+        return self.relu2(y + shortcut)
+
+
+class MeanOverMap(nn.Module):
+    """The mean over the last two axes, as global average pooling and flattening do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[P, B, C, H, W] to [P, B, C]."""
+        return x.mean(dim=(3, 4))
+
+
+def stack(networks: list[nn.Module], convolve: Convolve) -> nn.Sequential:
+    """One module that computes what each of P networks of one architecture does; parameters carry the same names."""
+    return _stacked(networks, convolve)
+
+
+def share(stacked: nn.Module, networks: list[nn.Module]) -> None:
+    """Make the parameters and buffers of the networks views of the stack's: what a step changes is theirs at once."""
+    parameters, buffers = dict(stacked.named_parameters()), dict(stacked.named_buffers())
+    for k, network in enumerate(networks):
+        for name, parameter in network.named_parameters():
+            parameter.data = parameters[name].data[k]
+        for name, buffer in network.named_buffers():
+            buffer.data = buffers[name][k]
+
+
+def _stacked(modules: list[nn.Module], convolve: Convolve) -> nn.Module:
+    first = modules[0]
+    if isinstance(first, nn.Conv2d):
+        return StackedConv2d(modules, convolve)
+    if isinstance(first, nn.Linear):
+        return StackedLinear(modules)
+    if isinstance(first, BATCH_NORMS):
+        return StackedBatchNorm(modules)
+    if isinstance(first, Block):
+        return StackedBlock(modules, convolve)
+    if isinstance(first, nn.Flatten):
+        return nn.Flatten(start_dim=2)
+    if isinstance(first, nn.AdaptiveAvgPool2d):
+        return MeanOverMap()
+    if isinstance(first, nn.ReLU):
+        return nn.ReLU()
+    if isinstance(first, nn.Sequential):
+        whole = nn.Sequential()
+        for name, parts in _children(modules):
+            whole.add_module(name, _stacked(parts, convolve))
+        return whole
+    raise TypeError(f"{type(first).__name__} has no stacked form")
+
+
+def _children(modules: list[nn.Module]) -> Iterable[tuple[str, list[nn.Module]]]:
+    for name, _ in modules[0].named_children():
+        yield name, [module.get_submodule(name) for module in modules]
+
+
+def _stack(parameters: Iterable[torch.Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.stack([parameter.detach().contiguous() for parameter in parameters]))
