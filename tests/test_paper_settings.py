@@ -63,5 +63,5 @@ def test_the_configuration_has_the_papers_value(plan: Config, row: dict[str, str
 
 def test_every_experiment_and_every_source_is_covered(plan: Config) -> None:
     assert {row["experiment"] for row in ROWS} == set(plan.experiments)
-    assert all(row["source"].startswith(("SEED", "REPO", "our choice", "counted")) for row in ROWS)
+    assert all(row["source"].startswith(("PAPER", "REPO", "our choice", "counted")) for row in ROWS)
     assert len({tuple(row[k] for k in ("experiment", "group", "where", "setting")) for row in ROWS}) == len(ROWS)
