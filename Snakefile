@@ -1,4 +1,4 @@
-# The door: the workflow proper is in workflow/, where `snakemake` also looks for it when it is used as a module.
+# Lets `snakemake` run from this folder. The rules are in workflow/Snakefile, the file that other workflows import.
 include: "workflow/Snakefile"
 
 

@@ -1,1 +1,1 @@
-"""Speed: the engine beside what the tutorials do."""
+"""Benchmarks: how fast the engine is, compared with the code of the usual tutorials."""

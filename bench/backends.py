@@ -1,4 +1,4 @@
-"""Every way in which a population can step, timed: what the engine chooses from, and what did not pay.
+"""Time every way to step a population: those that the engine chooses from, and those that did not pay.
 
 PYTHONPATH=.:workflow python bench/backends.py [--networks conv3_24 conv5 ...] [--population 16] [--out results/bench]
 """
@@ -31,7 +31,7 @@ def members_of(name: str, count: int, device: str) -> list[Member]:
 
 
 def loop_seconds(members: list[Member], plain: bool) -> float:
-    """Seconds in which every member makes a step; ``plain`` with torch's own layers."""
+    """Seconds for one step of every member, one after the other; ``plain`` with torch's own layers."""
     for member in members if plain else []:
         with_torchs_layers(member.network)
     seconds = []
@@ -45,7 +45,7 @@ def loop_seconds(members: list[Member], plain: bool) -> float:
 
 
 def timed(name: str, count: int, device: str, backends: Sequence[str] = tuple(BACKENDS)) -> dict[str, float]:
-    """Milliseconds of a step of one network, by way; infinite where a way does not work here."""
+    """Milliseconds of a step of one network for each way; infinite if a way does not work here."""
     torch.set_num_threads(1)
     ways = {way: loop_seconds(members_of(name, count, device), way == LOOPS[1]) for way in LOOPS}
     ways |= {f"stacked, {backend}": step_seconds(members_of(name, count, device), backend) for backend in backends}

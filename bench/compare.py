@@ -1,4 +1,4 @@
-"""Our engine beside the baseline, in one run: the same networks, the same steps, interleaved.
+"""Compare our engine with the baseline in one run: the same networks, the same steps, interleaved.
 
 PYTHONPATH=.:workflow python bench/compare.py [--networks conv3_24 conv3_34 ...] [--steps 200] [--runs 5]
 """
@@ -35,7 +35,7 @@ from puzzles.training.members import Member
 from puzzles.training.population import Population
 
 ROOT = Path(__file__).parent.parent
-SHAPES = {  # images, and what the baseline normalizes them with
+SHAPES = {  # side of the images, channels
     "conv3_64": (32, 3),
     "conv3_24": (32, 3),
     "conv3_34": (28, 1),
@@ -69,10 +69,10 @@ def noise(name: str, count: int) -> Dataset:
 
 @cache
 def operations(architecture: Architecture, channels: int, side: int, classes: int) -> tuple[int, int]:
-    """Floating-point operations of BATCH images: of their outputs, and of a training step, forward and backward.
+    """Floating-point operations for BATCH images: of the forward pass, and of a training step, forward and backward.
 
-    Of direct convolutions and of products: what is computed another way (``layers.Conv2d``) counts as if it were direct, so
-    that a share of the peak compares.
+    Convolutions that ``layers.Conv2d`` computes in another way count as direct ones, so that shares of the peak can be
+    compared.
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         outputs = build(architecture, (channels, side, side), classes)(torch.zeros(BATCH, channels, side, side))
@@ -93,7 +93,7 @@ def default_networks(device: str) -> list[str]:
 
 
 def plain_network(name: str) -> nn.Module:
-    """The initialized network of torch's own layers, as somebody has it who does not know ours."""
+    """The initialized network with torch's own layers, as the baseline trains it."""
     (side, channels), spec = SHAPES[name], spec_of(name, 0)
     network = build(spec.architecture, (channels, side, side), 10)
     initialize(network, spec)
@@ -101,14 +101,14 @@ def plain_network(name: str) -> nn.Module:
 
 
 def with_torchs_layers(network: nn.Module) -> nn.Module:
-    """The same network, in which torch's own layers stand for ours."""
+    """Replace our layers of a network by torch's own, in place."""
     for module in network.modules():
         module.__class__ = {Conv2d: nn.Conv2d, Flatten: nn.Flatten}.get(type(module), type(module))
     return network
 
 
 def run_baseline(name: str, steps: int, workers: int, threads: int, device: str) -> tuple[float, float]:
-    """Seconds of one network's epoch, and its loss on the first batch afterwards."""
+    """Seconds of one network's epoch, and its loss afterwards; see ``final_loss``."""
     torch.set_num_threads(threads)
     spec, data = spec_of(name, 0), noise(name, steps * BATCH)
     channels = data.train_x.shape[-1]
@@ -123,7 +123,7 @@ def run_baseline(name: str, steps: int, workers: int, threads: int, device: str)
 
 
 def final_loss(network: nn.Module, name: str, steps: int, device: str) -> float:
-    """The loss on the first thousand training images, in eval mode: to see that both have trained the same."""
+    """The loss on the first thousand training images, in eval mode; it shows whether both have trained the same."""
     examples = Preparation(noise(name, steps * BATCH), device).examples(spec_of(name, 0))
     network.eval()
     with torch.no_grad():
@@ -132,7 +132,7 @@ def final_loss(network: nn.Module, name: str, steps: int, device: str) -> float:
 
 
 def run_ours(name: str, steps: int, seeds: list[int], device: str, start_at: float) -> tuple[float, float, float]:
-    """When one job started and ended an epoch of its networks, and the first one's loss afterwards."""
+    """Times at which a job started and ended an epoch of its networks, and the loss of the first one afterwards."""
     torch.set_num_threads(1)
     population = Population(noise(name, steps * BATCH), {}, device=device)
     members = [population._member(spec_of(name, seed), [Select("last")]) for seed in seeds]
@@ -150,7 +150,7 @@ def run_ours(name: str, steps: int, seeds: list[int], device: str, start_at: flo
 
 
 def rewind(member: Member) -> None:
-    """Back to before the first step, in place: a captured graph goes on with the same memory."""
+    """Reset a member to before its first step, in place, since a captured graph uses the same memory."""
     initialize(member.network, member.spec)
     for module in member.network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -1,4 +1,4 @@
-"""What a configuration costs: operations of training and of evaluating, for each experiment.
+"""Count the operations of training and of evaluating for each experiment of a configuration.
 
 PYTHONPATH=.:workflow python bench/cost.py [--configfile workflow/runs/small.yaml] [--out results/bench]
 """
@@ -33,7 +33,7 @@ def pflop(spec: NetworkSpec) -> tuple[float, float]:
 
 
 def table(config: Config) -> pd.DataFrame:
-    """A row for each experiment; a network that an experiment before has trained costs nothing."""
+    """A row for each experiment; networks that an earlier experiment has trained cost nothing."""
     rows, known = [], set()
     for name, experiment in config.experiments.items():
         specs = {n.spec.hash: n.spec for n in (*experiment.pretrainings, *experiment.networks)}

@@ -1,4 +1,4 @@
-"""How the cost of an epoch grows: with the number of networks that train together, and with the number of examples.
+"""Measure how the time of an epoch grows with the number of networks in a population and with the number of examples.
 
 PYTHONPATH=.:workflow python bench/growth.py [--network conv5] [--steps 20] [--out results/bench]
 """

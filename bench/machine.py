@@ -1,4 +1,4 @@
-"""The machine that a table was measured on, and how fast its arithmetic can be."""
+"""Describe the machine that a table is measured on, and measure its peak speed."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ import torch
 
 from puzzles.output.provenance import commit, processor
 
-SIZE = {"cpu": 2048, "cuda": 8192}  # of the matrices whose product is the peak
+SIZE = {"cpu": 2048, "cuda": 8192}  # side of the matrices whose product gives the peak
 
 
 def cores() -> int:

@@ -1,4 +1,4 @@
-"""Where a demo run's time goes: training, and everything else (imports, reading and writing, measuring, drawing, waiting).
+"""Measure the time that a demo run spends on training and on the rest: imports, files, measuring, drawing, waiting.
 
 PYTHONPATH=.:workflow python bench/overhead.py [--out results/bench]
 """

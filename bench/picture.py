@@ -1,4 +1,4 @@
-"""One picture of the tables in results/bench.
+"""Draw the tables in results/bench as one picture.
 
 PYTHONPATH=.:workflow python bench/picture.py [--out results/bench]
 """

@@ -1,4 +1,4 @@
-"""What one step of a network is made of, in the baseline and in our engine.
+"""Profile one training step of a network, in the baseline and in our engine.
 
 PYTHONPATH=.:workflow python bench/profile_step.py [--networks conv3_24 conv5_16 ...] [--out results/bench]
 """

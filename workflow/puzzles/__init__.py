@@ -1,4 +1,5 @@
-"""The library behind the workflow. Packages in order, each importing only from those before it.
+"""The library behind the workflow; it works without Snakemake.
 
-``base``, ``config``, ``data``, ``networks``, ``training``, ``analysis``, ``output``. All of it works without Snakemake.
+Packages: ``base``, ``config``, ``data``, ``networks``, ``training``, ``analysis``, ``output``. Each imports only from those
+listed before it.
 """

@@ -1,4 +1,4 @@
-# Load and check the configuration, and the few functions that rules share.
+# Loads and checks the configuration, and defines the functions that several rules use.
 import sys
 from pathlib import Path
 
@@ -44,21 +44,21 @@ def gpus():
 
 
 def processes(networks):
-    """How many processes a job takes to train networks: one for each that is not there, as far as there are cores.
+    """How many processes a training job asks for: one for each network that is not in the cache.
 
-    Snakemake grants no more threads than there are cores; each process computes with one. On a GPU one process trains all.
+    Snakemake grants at most as many threads as there are cores, and each process uses one. On a GPU one process trains all.
     """
     missing = sum(not paths.cached_network(n.spec.hash).is_file() for n in networks)
     return 1 if gpus() else max(1, missing)
 
 
 def training_memory(wildcards, threads):
-    """MB: the scaled images, which processes share, and what each needs for itself."""
+    """MB of memory: 3000 for the scaled images, which the processes share, and 1000 for each process."""
     return 3000 + 1000 * threads
 
 
 def out(*parts):
-    """A file of this run."""
+    """The path of a file of this run."""
     return paths.run(plan.run, *parts)
 
 
@@ -77,7 +77,7 @@ def experiment_dataset(wildcards):
 
 
 def own_npz(wildcards):
-    """The user's file behind a data set of source npz; one that is missing is the script's to complain about."""
+    """The user's file of a data set with source npz, if it exists: the script reports a missing one in one line."""
     folder, settings = plan.raw.get("data_dir", "data"), plan.raw["datasets"][wildcards.dataset]
     path = Path(folder) / settings.get("path", "")
     return [path.as_posix()] if path.is_file() else []
@@ -96,16 +96,16 @@ def shard_networks(wildcards):
 
 
 def finished_shards(wildcards):
-    """The shards of an experiment; one that is not divided needs none."""
+    """The files that say which shards of an experiment are trained; none if it is not divided."""
     name, count = wildcards.experiment, plan.experiments[wildcards.experiment].shards
     return [out("trained", "shards", f"{name}-{k}.txt") for k in range(count)] if count > 1 else []
 
 
 def everything_behind(*experiments):
-    """Every file that the tables of experiments are made from, and these tables.
+    """The tables of experiments, and every file that they are made from.
 
-    Snakemake makes a missing file again only where something asks for it: a job that has failed leaves none, and what was
-    made from its last success looks finished. So whatever a user names asks for all of them.
+    Snakemake makes a missing file again only if a target asks for it. A failed job deletes its outputs, but the files made
+    from its last success remain and look finished: a target that asks for these alone would not run the job again.
     """
     stages = {}
     for name in experiments:
@@ -121,12 +121,12 @@ def everything_behind(*experiments):
 
 
 def figure_tables(*folder):
-    """An input function: the table in a folder for each experiment that a figure is drawn from."""
+    """An input function: the tables in a folder of all experiments that a figure shows."""
     return lambda w: [out(*folder, f"{name}.csv") for name in plan.figure_experiments(w.figure)]
 
 
 def print_results():
-    """Name what was made, for somebody who has just run it."""
+    """Print where the figures, tables and report of a finished run are."""
     page = Path(out("report.html"))
     if page.is_file():
         print(f"\nFigures: {out('figures')}/*.png and *.pdf\nTables:  {out('tables')}/*.csv")

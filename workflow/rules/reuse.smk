@@ -1,4 +1,4 @@
-# Experiments that a published run has finished with the very same networks: their tables are taken from there.
+# Copies the tables of an experiment from a published run that has trained and measured the same networks.
 rule reuse:
     input:
         tables=lambda w: reused_tables(reused[w.experiment], w.experiment),

@@ -1,4 +1,4 @@
-"""One table each of all networks, all lines and all rank correlations."""
+"""Join the tables of all experiments: networks, lines, rank correlations."""
 
 from puzzles.base.csvs import read_all, write_csv
 from puzzles.config.job import job

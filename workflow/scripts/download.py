@@ -1,4 +1,4 @@
-"""Get one data set: results/data/<dataset>.npz and where it came from."""
+"""Get one data set; write results/data/<dataset>.npz and its provenance."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fit the lines of one experiment, and rank what might predict its test errors."""
+"""Fit the lines of one experiment, and correlate the ranks of its test errors with those of predictors."""
 
 from puzzles.analysis.fits import fit_experiment, rank_experiment
 from puzzles.base.csvs import read_csv, write_csv

@@ -1,4 +1,4 @@
-"""Train the networks of one experiment on corrupted labels, those that the cache lacks."""
+"""Pretrain the networks of one experiment that the cache lacks, then write their weights."""
 
 from puzzles.config.job import job
 from puzzles.config.specs import Select

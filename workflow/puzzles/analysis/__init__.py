@@ -1,4 +1,4 @@
-"""From trained networks to tables: measurements, fitted lines, rank correlations, verdicts on the paper's claims.
+"""Make tables of trained networks: measurements, fitted lines, rank correlations, verdicts on the paper's claims.
 
-Reads what training has written; trains nothing.
+Nothing here trains a network.
 """

@@ -1,4 +1,4 @@
-"""The statistics that claims are judged by: what a test in claims.yaml names in ``of``."""
+"""The statistics that claims are judged by; a test in claims.yaml names one of them in ``of``."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def statistic(function: Statistic) -> Statistic:
 
 @statistic
 def every(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """The value of a column that is worst for the claim; with the range over networks."""
+    """The value of a column that speaks most against the claim, with the range over networks."""
     values = evidence.rows(test, experiments)[test["column"]].dropna()
     if values.empty:
         return Found(np.nan, because="no network to look at")
@@ -37,7 +37,7 @@ def every(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 
 @statistic
 def largest(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """The largest value of a column: whether there is any such network."""
+    """The largest value of a column, to see whether any network reaches a bound."""
     values = evidence.rows(test, experiments)[test["column"]].dropna()
     return (
         Found(float(values.max()), because=f"of {len(values)}") if len(values) else Found(np.nan, because="no such network")
@@ -109,7 +109,7 @@ def fit(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 
 @statistic
 def slope_difference(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """Between the slopes of an experiment under two norms."""
+    """The absolute difference between the slopes of an experiment under two norms."""
     lines = [fitted_line(evidence, experiments[0], norm, "all") for norm in test["norms"]]
     if any(line is None or not np.isfinite(line.slope) for line in lines):
         return Found(np.nan, because="fewer networks than a line needs")
@@ -134,7 +134,7 @@ def slope_intervals_apart(evidence: Evidence, test: dict, experiments: list[str]
 
 @statistic
 def image_r_squared(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """R2 when outputs are divided by the norm of another image's: the median over images, and the range."""
+    """R2 when outputs are divided by the output norm of another image: the median and range over images."""
     table = evidence.fits[(evidence.fits.experiment == experiments[0]) & evidence.fits.networks.str.startswith("image_")]
     values = table.r2.dropna()
     if values.empty:
@@ -154,7 +154,7 @@ def random_labels_rank(evidence: Evidence, test: dict, experiments: list[str]) -
 
 @statistic
 def random_labels_distance(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """How far random-label networks are from the line without them, in units of its spread of normalized test losses."""
+    """Largest distance of a random-label network from the others' line, over the range of their normalized test losses."""
     line = fitted_line(evidence, experiments[0], evidence.config.experiments[experiments[0]].norms[0], WITHOUT)
     table = evidence.rows(test, experiments)
     natural, random = table[~table.random_labels], table[table.random_labels]
@@ -167,7 +167,7 @@ def random_labels_distance(evidence: Evidence, test: dict, experiments: list[str
 
 @statistic
 def ratio_between_sizes(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """The mean of a column at one training size over that at another, both as asked for or the nearest there is."""
+    """The ratio of a column's means at two training sizes, each the nearest to the one that the test names."""
     table = evidence.rows(test, experiments)
     means = table.groupby("train_size")[test["column"]].mean()
     if len(means) < 2:
@@ -197,7 +197,7 @@ def slope_beyond_threshold(evidence: Evidence, test: dict, experiments: list[str
 
 @statistic
 def seeds_within_conditions(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """The standard deviation of a column over seeds of one condition, over that between conditions' means."""
+    """The standard deviation of a column over the seeds of a condition, divided by that of the conditions' means."""
     by_value = evidence.rows(test, experiments).groupby("value")[test["column"]]
     within, between = np.sqrt(by_value.var(ddof=1).dropna().mean()), by_value.mean().std(ddof=1)
     if not (np.isfinite(within) and np.isfinite(between) and between > 0):
@@ -211,7 +211,7 @@ def seeds_within_conditions(evidence: Evidence, test: dict, experiments: list[st
 def rising_rho(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """The share of steps between evaluated epochs in which rho grows, once the training error is 0."""
     table = evidence.history[evidence.history.experiment.isin(experiments)]
-    table = table.drop_duplicates(["network", "epoch"])  # experiments may share networks; their names hold their hashes
+    table = table.drop_duplicates(["network", "epoch"])  # experiments may share networks, whose names include their hashes
     steps: list[bool] = []
     for _, rows in table.groupby("network"):
         fitted = rows[(rows.train_error == 0).cummax()]
@@ -233,7 +233,7 @@ def parameters(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 
 @statistic
 def l1_divisor(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """What the L1 norm of each layer of a network is divided by (Fig. 9), by adding up its weights."""
+    """The number that each layer's L1 norm is divided by (Fig. 9), found by adding up the weights of a network."""
     network = build(Architecture("conv", (3, 4), bias="first"), (1, 8, 8), 10)
     for parameter in network.parameters():
         nn.init.constant_(parameter, -0.25)

@@ -1,4 +1,4 @@
-"""The scorecard: what the paper claims, and whether a run bears it out. No verdict is written by hand."""
+"""The scorecard: each claim of the paper with a verdict, which follows from the tables of a run."""
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,8 @@ def scorecard(evidence: Evidence) -> pd.DataFrame:
 def judge(claim: dict, evidence: Evidence) -> dict:
     """One row of the scorecard.
 
-    ``not run at this scale``: an experiment that it needs is not part of the run, or on other data or at another size than
-    the claim is about, or has too few networks that met their criterion. Else every test of the claim must hold.
+    The verdict is ``not run at this scale`` if an experiment that the claim needs is not in the run, has other data or
+    another size, or has too few networks that met their criterion. Otherwise every test of the claim must hold.
     """
     row = {column: claim.get(column, "") for column in ("id", "figure", "kind", "statement", "paper")}
     row |= {"quantity": _quantity(claim["tests"][0]), "ours": np.nan, "low": np.nan, "high": np.nan, "interval": ""}
@@ -52,12 +52,12 @@ def judge(claim: dict, evidence: Evidence) -> dict:
 
 
 def _lacks_interval(test: dict, found: Found) -> bool:
-    """Whether the test asks for an interval that the run is too small to have."""
+    """Whether the test asks for an interval, but the run has too few networks for one."""
     return test.get("judge", "value") != "value" and np.isnan(found.low)
 
 
 def holds(test: dict, found: Found) -> bool:
-    """Whether a statistic is where the test wants it: its value, or with ``judge`` its whole interval, or some of it."""
+    """Whether a statistic is within the bounds of a test: its value or, with ``judge``, its whole interval or part of it."""
     low, high = _bounds(test)
     kind = test.get("judge", "value")
     if kind == "value" or np.isnan(found.low):
@@ -76,7 +76,7 @@ def _bounds(test: dict) -> tuple[float, float]:
 
 
 def _unmet(needs: dict, evidence: Evidence, experiments: list[str]) -> str:
-    """What the claim is about and the run has not: a text must be equal, a number reached."""
+    """Which of its ``needs`` the run does not meet, if any: a text must be equal, a number must be reached."""
     table = evidence.networks[evidence.networks.experiment.isin(experiments)]
     for column, wanted in needs.items():
         found = table[column].iloc[0] if isinstance(wanted, str) else table[column].max()

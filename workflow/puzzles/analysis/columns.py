@@ -1,4 +1,4 @@
-"""Columns that follow from the measurements, for figures and claims; and what some columns of the tables hold."""
+"""Columns computed from the measurements, for figures and claims; and the values of some columns."""
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,14 @@ MARGINS = ("min", "p01", "p10")
 
 
 def derived(table: pd.DataFrame) -> pd.DataFrame:
-    """The measurements with columns that follow from others.
+    """Add columns that are computed from others to the measurements.
 
     ``*_gap``: test minus training (Figs 1, 19). ``inverse_margin_*``: 1 / margin of the normalized network on the training
     set (App. J), empty where it is not positive. ``chance_loss`` is ln C, ``chance_error`` 1 - 1/C.
-    ``from_chance``: how far the normalized losses are from ln C at most. ``error_beyond_chance``: how much further the test
-    error is from chance than max(0.01, 3 standard errors). ``gap_per_depth``: the normalized gap over the distance of the
-    training loss from ln C (Fig. 19). ``scale_mismatch``: how far the largest outputs before and after normalization are
-    from being related by rho (Fig. 20).
+    ``from_chance``: the larger distance of the two normalized losses from ln C. ``error_beyond_chance``: the distance of
+    the test error from chance, minus max(0.01, 3 standard errors). ``gap_per_depth``: the normalized gap over the distance
+    of the training loss from ln C (Fig. 19). ``scale_mismatch``: by how much the ratio of the largest outputs before and
+    after normalization differs from rho, relative to rho (Fig. 20).
     """
     columns = {
         "error_gap": table.test_error - table.train_error,

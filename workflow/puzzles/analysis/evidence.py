@@ -1,4 +1,4 @@
-"""What claims are judged by: the tables of a run, and what a statistic of them is."""
+"""The tables of a run that claims are judged by, and the result of a statistic of them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ FEWEST = 4  # networks that a correlation or a line needs
 
 @dataclass(frozen=True)
 class Found:
-    """One statistic of a run; ``nan`` where the run cannot tell, and then ``because`` says why."""
+    """The result of a statistic; ``nan`` if the run cannot tell, and ``because`` says why."""
 
     value: float
     low: float = np.nan
@@ -37,11 +37,11 @@ class Evidence:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """All measurements with the columns that follow from them."""
+        """All measurements, with the columns computed from them."""
         return derived(self.networks)
 
     def rows(self, test: dict, experiments: Iterable[str]) -> pd.DataFrame:
-        """The measurements that a test is about: first snapshot and norm, fitted groups and met criteria unless it says."""
+        """The measurements for a test: unless it says otherwise first snapshot and norm, fitted groups, criterion met."""
         parts = []
         for name in experiments:
             experiment = self.config.experiments[name]
@@ -67,7 +67,7 @@ def fitted_line(evidence: Evidence, experiment: str, norm: str, networks: str) -
 
 
 def estimate(function: Callable[..., float], table: pd.DataFrame, *columns: str, fewest: int = FEWEST) -> Found:
-    """A statistic with its interval; nan when fewer networks than it needs have a value."""
+    """A statistic with its interval; nan if fewer networks than ``fewest`` have a value."""
     table = table[table[list(columns)].notna().all(axis=1)]
     if len(table) < fewest:
         return Found(np.nan, because=f"only {len(table)} such networks, needs {fewest}")

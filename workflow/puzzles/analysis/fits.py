@@ -47,7 +47,7 @@ def fit_line(x: np.ndarray, y: np.ndarray, chance: float = np.nan) -> dict[str, 
 
 
 def fit_experiment(measurements: pd.DataFrame, families: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd.DataFrame:
-    """Every line of one experiment: each snapshot and norm, with and without random labels, and ``tables.families``.
+    """Fit all lines of one experiment: each snapshot and norm, with and without random labels, and ``tables.families``.
 
     Only networks that met their criterion enter. Column ``networks``: ``all``, ``without_random_labels``, or a family.
     ``*_boot_low`` and ``_high``: 95 % bootstrap intervals, clustered by shared pretraining (first norm and unnormalized).
@@ -78,7 +78,7 @@ def fit_experiment(measurements: pd.DataFrame, families: pd.DataFrame, fit_group
 def _with_and_without(table: pd.DataFrame, norm: str, chance: float, bootstrapped: bool) -> dict[str, dict]:
     prefix = "" if norm == UNNORMALIZED else "norm_"
     columns = [f"{prefix}train_loss", f"{prefix}test_loss"]
-    chance = np.nan if norm in (UNNORMALIZED, "output") else chance  # outputs of norm 1 are nowhere near 0
+    chance = np.nan if norm in (UNNORMALIZED, "output") else chance  # no pivot: outputs of norm 1 are far from 0
     lines = {}
     for networks, part in ((ALL, table), (WITHOUT, table[~table.random_labels])):
         line = fit_line(part[columns[0]], part[columns[1]], chance)
@@ -93,15 +93,15 @@ def _with_and_without(table: pd.DataFrame, norm: str, chance: float, bootstrappe
     random, without = table[table.random_labels], lines[WITHOUT]
     if "slope" in without and len(random):
         residual = random[columns[1]] - (without["intercept"] + without["slope"] * random[columns[0]])
-        # an exact line has no unit to measure a residual in
+        # the unit is the RMSE of the line, which is 0 if the line is exact
         without["random_labels_residual"] = residual.mean() / without["rmse"] if without["rmse"] > 0 else np.nan
     return lines
 
 
 def rank_experiment(measurements: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd.DataFrame:
-    """Kendall's tau of the test error with what might predict it, with clustered bootstrap intervals: first snapshot, norm.
+    """Kendall's tau of the test error with each predictor, with clustered bootstrap intervals: first snapshot and norm.
 
-    Networks that met their criterion, with and without random labels. A predictor without a value everywhere has no tau.
+    Of the networks that met their criterion, with and without random labels. Tau is empty if a predictor lacks a value.
     """
     table = derived(measurements[measurements.met_criterion & measurements.group.isin(fit_groups)])
     table = table[(table.snapshot == measurements.snapshot.iloc[0]) & (table.norm == measurements.norm.iloc[0])]

@@ -12,7 +12,7 @@ CONFIDENCE = 0.95
 
 
 def clusters(table: pd.DataFrame) -> np.ndarray:
-    """What to draw together, for each row of the measurements: the pretrained network, or the network itself."""
+    """The cluster of each row of the measurements, drawn as a whole: its pretrained network, or else the network itself."""
     shared = table.pretrained_from.fillna("")
     return np.where(shared == "", table.network, shared)
 

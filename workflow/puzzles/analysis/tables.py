@@ -1,4 +1,4 @@
-"""The tables of an experiment: what is measured of its networks, and of families to hold against them."""
+"""The tables of an experiment: measurements of its networks, and of families of networks to compare them with."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,11 +24,11 @@ BINS = 50  # of a histogram
 
 @dataclass(frozen=True)
 class ExperimentTables:
-    """What is measured of an experiment."""
+    """The tables of one experiment."""
 
     measurements: pd.DataFrame  # one row for each network, snapshot and norm
     families: pd.DataFrame  # see ``families``
-    histograms: pd.DataFrame  # the max_outputs output of each training example, in bins (Fig. 20): first snapshot and norm
+    histograms: pd.DataFrame  # the largest output of each training example, in bins (Fig. 20): first snapshot and norm
 
 
 def measure_experiment(
@@ -37,8 +37,8 @@ def measure_experiment(
     """Measure every network of an experiment.
 
     Args:
-        trained: the file of ``training.write_networks``.
-        history: the table of ``training.write_history``, from which the epoch of each snapshot follows.
+        trained: a file of ``experiment_files.write_networks``.
+        history: the table of ``experiment_files.write_history``, which gives the epoch of each snapshot.
         device: where the networks compute.
     """
     specs, states = read_networks(trained)
@@ -74,12 +74,12 @@ def measure_experiment(
 def families(
     experiment: Experiment, preparation: Preparation, table: pd.DataFrame, states: dict[str, State]
 ) -> pd.DataFrame:
-    """Families of networks to hold against the line of test on training loss: first snapshot and norm, natural labels.
+    """Families to compare with the line of test on training loss: first snapshot and norm, natural labels.
 
-    ``untrained``: each network of the experiment as initialized, from a seed of its own: with one seed for all, networks
-    that differ in the scale of the weights only would coincide once normalized. ``one_rescaled``: the first network that met
-    its criterion, divided by the rho of each network that did. Neither line can be about generalization.
-    ``image_<k>``, where outputs are divided by the norm of one of them: every network, divided by that of training image k.
+    ``untrained``: each network of the experiment before training, from a seed of its own (with one seed for all, networks
+    that differ only in the scale of their weights would be equal once normalized). ``one_rescaled``: the first network that
+    met its criterion, divided by the rho of each network that did. The lines of these two cannot show generalization.
+    ``image_<k>``, only with the norm ``output``: every network, divided by its output norm for training image k.
     """
     norm, snapshot = experiment.norms[0], experiment.select[0]
     natural = [n for n in experiment.networks if n.group in experiment.fit_groups and n.spec.labels == "natural"]

@@ -1,4 +1,4 @@
-"""What every other package rests on: file names, files written whole, tables, errors, digests, random generators.
+"""Helpers for all other packages: paths, atomic files, locks, CSV tables, errors, digests, random generators.
 
-Nothing here knows what a network is.
+Nothing here depends on networks or on the configuration.
 """

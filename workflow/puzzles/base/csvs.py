@@ -1,4 +1,4 @@
-"""Tables as CSV files that keep every bit of a float."""
+"""Read and write tables as CSV files without loss of precision."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,13 +9,13 @@ from puzzles.base.files import atomic
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table whole or not at all, with every digit a float needs."""
+    """Write a table to a CSV file, atomically and with all digits of its floats."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read what ``write_csv`` wrote; the floats come back bit by bit, and only an empty cell is a missing value."""
+    """Read a table that ``write_csv`` wrote: floats are exact, and only an empty cell is a missing value."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 

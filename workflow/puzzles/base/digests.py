@@ -27,7 +27,7 @@ def code_digest(module: str) -> str:
 
 
 def imported_modules(module: str) -> set[str]:
-    """The names of a module of the library and of every library module that importing it runs, itself included."""
+    """The names of all library modules that run when ``module`` is imported, including itself."""
     found: set[str] = set()
     waiting = [module]
     while waiting:

@@ -18,8 +18,8 @@ class ArchitectureError(PuzzleError):
 
 
 class ResultsError(PuzzleError):
-    """Results that are asked for are not there."""
+    """A result that was asked for does not exist, or does not match."""
 
 
 class TrainingError(PuzzleError):
-    """A training was ended by something outside it."""
+    """A training was stopped from outside, for example because its process was killed."""

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files atomically; lock files."""
 
 import contextlib
 import fcntl
@@ -11,15 +11,15 @@ STALE = 3600  # seconds; nothing here takes that long to write
 
 
 def partials(path: Path) -> list[Path]:
-    """What processes that write ``path`` have written so far, or had when they were killed."""
+    """The temporary files of processes that are writing ``path``, or were killed while they did."""
     return list(path.parent.glob(f".partial-*-{path.name}"))
 
 
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends without an error.
+    """Yield a temporary file beside ``path`` that replaces ``path`` when the block ends without an error.
 
-    Each process has its own. Those that killed processes have left are removed when they are old.
+    Each process has its own temporary file. Those left by killed processes are removed once they are an hour old.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Give the lock back. The file stays: removing it would let two processes hold one lock."""
+        """Release the lock. The file stays: if it were removed, two processes could hold the same lock."""
         if self._file is not None:
             self._file.close()
             self._file = None

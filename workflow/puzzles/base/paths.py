@@ -1,4 +1,4 @@
-"""The one place that names files. Those of a run are relative to the working directory."""
+"""All file names of the project. Those of a run are relative to the working directory."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Random numbers: every kind of draw has a generator of its own, so that no draw depends on another."""
+"""Random generators: each kind of draw has its own, so that no draw depends on another."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Remove the lock of a Snakemake that was killed, and of no other."""
+"""Remove the locks that a killed Snakemake process has left, but not those of a running one."""
 
 import fcntl
 import sys
@@ -9,10 +9,10 @@ _alive: list[IO] = []  # held until this process ends
 
 
 def clear_stale_lock(root: Path = Path(".snakemake")) -> None:
-    """Remove the lock files that a killed Snakemake has left behind, so that the same command can just be run again.
+    """Remove the lock files that a killed Snakemake process has left, so that the same command can be run again.
 
-    Every Snakemake of this project shares a lock that the system releases when the process dies. Whoever gets it for itself
-    knows that no other one is alive here; whoever does not leaves Snakemake's own lock files alone.
+    Every Snakemake process of this project holds a shared lock, which the system releases when the process dies. If this
+    process can take the lock exclusively, no other one is running and Snakemake's lock files are stale.
     """
     if _alive:
         return

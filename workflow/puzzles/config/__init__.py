@@ -1,4 +1,4 @@
-"""From YAML to descriptions: a validated configuration, its experiments, and one spec for each network.
+"""Validate the configuration and expand it into experiments, with one spec for each network.
 
 Nothing here reads data or imports torch.
 """

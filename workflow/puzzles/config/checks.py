@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line: the key, what was found, what was expected."""
+"""Check a configuration. An error is one line: the key, what was found, what was expected."""
 
 import functools
 import math
@@ -10,9 +10,9 @@ from puzzles.base import paths
 from puzzles.base.errors import ConfigError
 from puzzles.config.specs import Architecture, NetworkSpec, as_dict
 
-# Images of the data sets whose form is known before they are there: side, channels, training examples.
+# Data sets whose size is known before they are downloaded: side of an image, channels, training examples.
 KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000), "digits": (8, 1, 1_437)}
-# What each rule of the schema asks for.
+# How error messages word the rules of the schema.
 EXPECTED = {
     "enum": "one of {}",
     "const": "{}",
@@ -30,7 +30,7 @@ EXPECTED = {
 
 
 def check_schema(raw: dict) -> None:
-    """Raise the clearest of the schema's objections."""
+    """Raise an error for the most relevant violation of the schema."""
     _check_plain(raw, "")
     validator = jsonschema.Draft202012Validator(_schema())
     errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
@@ -39,7 +39,7 @@ def check_schema(raw: dict) -> None:
 
 
 def check_value(key: str, axis: str, value: float) -> None:
-    """Raise when a swept value is not one that its setting could have."""
+    """Raise an error if a swept value is not allowed for its setting."""
     setting = {"width": {"type": "integer", "minimum": 1}}.get(axis) or _schema()["$defs"]["network"]["properties"][axis]
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(setting).iter_errors(value))
     if error is not None:
@@ -52,7 +52,7 @@ def _schema() -> dict:
 
 
 def _check_plain(value: object, key: str) -> None:
-    """What YAML can say and no setting can be: keys that are no text, numbers that are not finite."""
+    """Refuse what YAML allows but no setting can be: keys that are not text, numbers that are not finite."""
     if isinstance(value, dict):
         for name, entry in value.items():
             if not isinstance(name, str):
@@ -95,13 +95,13 @@ def _listed(wanted: object) -> str:
 
 
 def expect_known(key: str, name: str, known: list[str], noun: str) -> None:
-    """Raise unless ``name`` is one of ``known``."""
+    """Raise an error unless ``name`` is one of ``known``."""
     if name not in known:
         raise ConfigError(f"config: {key}: found {name!r}, expected a known {noun}: {', '.join(known)}")
 
 
 def check_network(key: str, spec: NetworkSpec, source: str) -> None:
-    """What a schema cannot say: values that only make sense together."""
+    """Check what the schema cannot: settings that must fit each other and the data set."""
 
     def fail(field: str, found: object, expected: str) -> None:
         raise ConfigError(f"config: {key}.{field}: found {found!r}, expected {expected}")
@@ -127,7 +127,7 @@ def check_network(key: str, spec: NetworkSpec, source: str) -> None:
             fail(field, list(getattr(spec, field)), f"1 or {channels} numbers, the channels of {spec.dataset}")
 
 
-USES = {  # the settings that a builder looks at
+USES = {  # the settings that each builder uses
     "conv": {"builder", "widths", "kernel", "stride", "padding", "bias", "batch_norm"},
     "five_layer": {"builder", "widths", "batch_norm"},
     "resnet": {"builder", "depth"},
@@ -135,7 +135,7 @@ USES = {  # the settings that a builder looks at
 
 
 def check_architecture(key: str, architecture: Architecture) -> None:
-    """Raise when an architecture lacks, contradicts or exceeds what its builder needs."""
+    """Raise an error if a setting of an architecture is missing, wrong, or not used by its builder."""
     unused = sorted(set(as_dict(architecture)) - USES[architecture.builder])
     if unused:
         uses = ", ".join(sorted(USES[architecture.builder] - {"builder"}))

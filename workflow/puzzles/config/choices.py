@@ -1,4 +1,4 @@
-"""What of a configuration is our choice, read from the comments of config.yaml, and what a run has changed in it."""
+"""List the settings that are our choice, from the comments of config.yaml, and those that a run has changed."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def our_choices(raw: dict, path: Path = paths.PAPER_CONFIG) -> list[dict]:
 
 
 def changes(raw: dict, path: Path = paths.PAPER_CONFIG) -> list[dict]:
-    """Every setting that differs from config.yaml: its key, the value there and the value here; nothing for none."""
+    """Every setting that differs from config.yaml: its key, the value there and the value here (empty if missing)."""
     before, after = (dict(_leaves(tree)) for tree in (yaml.safe_load(path.read_text()), raw))
     rows = []
     for key in [*before, *(k for k in after if k not in before)]:

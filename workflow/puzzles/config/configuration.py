@@ -1,4 +1,4 @@
-"""From configuration to networks: validate everything before anything runs, then expand the sweeps."""
+"""Load a configuration: validate it before anything runs, then expand its sweeps into networks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class Config:
     raw: dict
     run: str
     experiments: dict[str, Experiment]  # those of this run
-    figures: dict[str, dict]  # those with an experiment of this run, without the panels of others
+    figures: dict[str, dict]  # without the panels of experiments that are not in this run
 
     @property
     def runtime(self) -> dict:
@@ -27,7 +27,7 @@ class Config:
         return self.raw.get("runtime", {})
 
     def snapshots(self, spec: NetworkSpec) -> list[Select]:
-        """Every snapshot that some experiment of this run wants of a network, so that one training serves all."""
+        """All snapshots of a network that experiments of this run need, so that it is trained only once."""
         found = {Select("last").name: Select("last")}
         for experiment in self.experiments.values():
             if any(n.spec.hash == spec.hash for n in experiment.networks):
@@ -77,14 +77,14 @@ def _merge(below: dict, above: dict) -> dict:
 
 
 def _without_nulls(value: object) -> object:
-    """An overlay removes an entry by setting it to null."""
+    """Drop the entries that an overlay has set to null, which is how it removes them."""
     if isinstance(value, dict):
         return {k: _without_nulls(v) for k, v in value.items() if v is not None}
     return value
 
 
 def _of_this_run(figure: dict, chosen: list[str]) -> dict:
-    """A figure without the panels of experiments that are not run; its caption says so."""
+    """Drop the panels of experiments that are not run, and say so in the caption."""
     panels = [panel for panel in figure["panels"] if panel["experiment"] in chosen]
     absent = sorted({panel["experiment"] for panel in figure["panels"]} - set(chosen))
     note = f" (Panels of {' and '.join(absent)}, not part of this run, are left out.)" if absent else ""
@@ -108,7 +108,7 @@ def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -
 
 
 def _check_kind(key: str, panel: dict) -> None:
-    """What each kind of panel can show."""
+    """Check that a panel's columns fit its kind."""
     kind, y = panel.get("kind", "scatter"), panel.get("y")
     if kind == "histogram":
         if panel["x"] not in ("max_output", "norm_max_output") or y is not None:
@@ -124,7 +124,7 @@ def _check_kind(key: str, panel: dict) -> None:
 
 
 def _check_line(key: str, panel: dict, experiment: Experiment) -> None:
-    """Fitted lines come from the tables: test on training loss, over all fitted groups, with or without random labels."""
+    """Check that the tables have the line: test on training loss, all fitted groups, with or without random labels."""
     if (panel["x"], panel["y"]) not in (("train_loss", "test_loss"), ("norm_train_loss", "norm_test_loss")):
         found = f"{panel['y']} against {panel['x']}"
         raise ConfigError(f"config: {key}.lines: found a fitted line of {found}, expected test against training loss")

@@ -8,11 +8,11 @@ from puzzles.config.checks import check_architecture, check_network, check_value
 from puzzles.config.experiments import NORMS, Experiment, Network, network_name
 from puzzles.config.specs import Architecture, NetworkSpec, Select, from_dict
 
-PRETRAIN_SEED = 1000  # unless the config says otherwise: pretraining never shares a stream with a fine-tuning
+PRETRAIN_SEED = 1000  # by default: far from the seeds of fine-tunings, so that the two share no random numbers
 
 
 def expand(name: str, raw: dict) -> Experiment:
-    """The experiment ``name`` of a configuration that has passed its schema.
+    """Expand the experiment ``name`` of a configuration that has passed the schema.
 
     Raises:
         ConfigError: values that do not fit together, or two networks with the same spec.
@@ -107,6 +107,6 @@ def _select(value: str | dict, max_train_error: float) -> Select:
         return Select(value, max_train_error=max_train_error)
     (rule, settings), *_ = value.items()
     if rule == "closest_to_train_loss":
-        # met within 20 % of the reference loss (our choice)
+        # the criterion is met within 20 % of the reference loss (our choice)
         return Select(rule, float(settings), 0.2, max_train_error)
     return Select(rule, settings["train_loss"], settings["tolerance"], max_train_error)

@@ -31,7 +31,7 @@ class Experiment:
     fit_groups: tuple[str, ...]  # the groups that enter the fitted lines
     shards: int
     output_image: int  # index of x0, the training image of the output norm
-    reference_images: int  # how many other images take its place, to see what depends on it
+    reference_images: int  # how many images replace x0 in turn, to see how much results depend on it
 
     @property
     def dataset(self) -> str:
@@ -40,7 +40,7 @@ class Experiment:
 
     @property
     def pretrainings(self) -> tuple[Network, ...]:
-        """The networks to pretrain, each once however many fine-tunings start from it."""
+        """The networks to pretrain; each is listed once, even if several fine-tunings start from it."""
         found = {}
         for n in self.networks:
             if n.pretraining is not None:
@@ -50,7 +50,7 @@ class Experiment:
 
 
 def network_name(axis: str, value: float, spec: NetworkSpec) -> str:
-    """A readable name that no other spec has, e.g. ``std0.05-seed3-1a2b3c4d``."""
+    """A readable name that is unique to a spec, e.g. ``std0.05-seed3-1a2b3c4d``."""
     label = {"init_std": "std", "init_gain": "gain", "train_size": "n"}.get(axis, axis)
     kind = "random_labels-" if spec.labels == "random" else ""
     return f"{kind}{label}{value:g}-seed{spec.seed}-{spec.hash[:8]}"

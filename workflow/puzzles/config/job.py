@@ -1,4 +1,4 @@
-"""What every script does around its one library call: a log, and errors of the user's as one line."""
+"""What all scripts share: load the configuration, write a log, report errors that a user can fix in one line."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from puzzles.config.configuration import Config, load_config
 
 @contextlib.contextmanager
 def job(snakemake: object) -> Iterator[Config]:
-    """The configuration of a job; its log goes to the rule's log file, warnings also to the terminal."""
+    """Yield the configuration of a job. Its log goes to the rule's log file, warnings also to the terminal."""
     to_file = logging.FileHandler(snakemake.log[0], mode="w")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     to_terminal = logging.StreamHandler(sys.stderr)

@@ -1,4 +1,4 @@
-"""A network is a value: a frozen description of everything that determines its trained weights."""
+"""Specs: frozen descriptions of everything that determines the weights of a trained network, and their hashes."""
 
 import hashlib
 import json
@@ -6,13 +6,13 @@ import typing
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 
-# Raise it when the same spec would train to different weights: every cached network is then trained again.
+# Increase it when a change of the code trains the same spec to other weights: all cached networks are then trained again.
 TRAINER_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network's form; ``networks.build`` turns it into a module for a given input."""
+    """The layers of a network; ``networks.architectures.build`` makes a module of them for a given input."""
 
     builder: str  # conv, five_layer, resnet
     widths: tuple[int, ...] = ()  # filters (five_layer: and hidden units) of each hidden layer
@@ -36,14 +36,14 @@ class Architecture:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Everything that determines a trained network; what is kept of the training (``Select``) is not part of it."""
+    """Everything that determines a trained network. Which snapshots are kept (``Select``) is not part of it."""
 
     # data
     dataset: str
     architecture: Architecture
     train_size: int = 0  # examples, class-stratified; 0: all
     subset_seed: int = 0  # of the permutation that train_size takes a prefix of: one for all seeds
-    image_size: int = 0  # pixels a side, bilinear; 0: as it comes
+    image_size: int = 0  # pixels a side, resized bilinearly; 0: not resized
     input_mean: tuple[float, ...] = ()  # per channel or one for all, on the scale 0 to 1; (): of the training set
     input_std: tuple[float, ...] = ()
     augment: str = "none"  # none, crop_flip
@@ -83,7 +83,7 @@ class NetworkSpec:
 
 
 def as_dict(spec: object) -> dict:
-    """The fields that differ from their defaults (and those without one), so that a new field orphans no hash."""
+    """The fields that have no default or differ from it: a new field with a default changes no existing hash."""
     values = {}
     for f in fields(spec):
         value = getattr(spec, f.name)
@@ -99,7 +99,7 @@ def from_dict(kind: type, values: dict) -> object:
 
 
 def canonical(spec: NetworkSpec) -> str:
-    """One string for equal specs: JSON with sorted keys and no defaults."""
+    """JSON with sorted keys and without defaults; equal specs give the same string."""
     return json.dumps(as_dict(spec), sort_keys=True, separators=(",", ":"))
 
 
@@ -134,7 +134,7 @@ class Select:
         """The row of ``history`` (evaluated epochs only) that this rule keeps; ties go to the earlier epoch."""
         if self.rule == "last":
             return history[-1]
-        # the initial network is no result of training, unless nothing else is there yet
+        # skip the untrained network (epoch 0) unless nothing else has been evaluated yet
         return min(history[1:] or history, key=self._score)
 
     def met(self, train_loss: float, train_error: float) -> bool:

@@ -1,4 +1,4 @@
-"""Data sets: fetched and checked, then prepared for one network (subset, labels, scaling, batches).
+"""Fetch and check data sets, then prepare them for one network: subset, labels, scaling, batches.
 
-Every random choice has a generator of its own, named in the code that draws.
+Each kind of random draw has its own generator, named where it is drawn.
 """

@@ -1,4 +1,4 @@
-"""What a network sees and when: batch order, crops and learning rate of each epoch, from the spec's own streams."""
+"""Batch order, crops and learning rate of each epoch, from the spec's own random generators."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ CROP_PADDING = 4  # pixels, App. L.3
 
 
 def learning_rate(spec: NetworkSpec, epoch: int) -> float:
-    """The rate of an epoch, counted from 0."""
+    """The learning rate of an epoch; epochs count from 0."""
     return spec.lr * spec.lr_gamma ** sum(epoch >= milestone for milestone in spec.lr_milestones)
 
 
@@ -23,9 +23,9 @@ def batch_order(spec: NetworkSpec, epoch: int, count: int) -> np.ndarray:
 
 
 def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """Where each batch of an epoch starts and ends in its order.
+    """Start and end of each batch in the order of an epoch.
 
-    The last one may be smaller; if a single example is left it joins the batch before, since batch norm needs two.
+    The last batch may be smaller. A single example left over joins the batch before it, since batch norm needs two.
     """
     starts = list(range(0, count, batch_size))
     if count % batch_size == 1 and len(starts) > 1:
@@ -34,7 +34,7 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
 
 
 def crop_draws(spec: NetworkSpec, epoch: int, count: int) -> np.ndarray:
-    """By how many rows and columns each example's crop is moved in an epoch and whether it is flipped, [3, N] in order."""
+    """Row offset, column offset and flip of each example in an epoch, [3, N] in batch order."""
     draws = generator(spec.seed, "augmentation", epoch)
     parts = []
     for start, end in batch_bounds(count, spec.batch_size):

@@ -1,4 +1,4 @@
-"""Data sets as they are stored: arrays, their checks, and the npz file."""
+"""Data sets as they are stored: arrays, checks of their form, npz files."""
 
 import hashlib
 import os
@@ -101,13 +101,13 @@ def read_npz(path: str | Path, name: str) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
-    except Exception as error:  # zipfile, zlib and numpy each have their own for a damaged file
+    except Exception as error:  # zipfile, zlib and numpy raise different ones for a damaged file
         raise DataError(f"{path}: damaged or no npz file ({type(error).__name__}: {error})".replace("\n", " ")) from error
     return checked(arrays, str(path), name)
 
 
 def write_npz(dataset: Dataset, path: str | Path) -> None:
-    """Write the stored form, whole or not at all."""
+    """Write a data set to an npz file, atomically."""
     with atomic(path) as temporary:
         np.savez(temporary, **{key: getattr(dataset, key) for key in KEYS})
 

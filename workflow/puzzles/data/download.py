@@ -1,4 +1,4 @@
-"""Bring a data set in: from the user's own files, from scikit-learn, or through torchvision."""
+"""Get a data set: from the user's own files, from scikit-learn, or through torchvision."""
 
 import hashlib
 import http.client
@@ -18,7 +18,7 @@ from puzzles.data.dataset import Dataset, checked, read_npz
 
 log = logging.getLogger(__name__)
 
-# sha256 of images and labels as `fingerprint` takes them. The CIFAR-10 test set has no entry: a copy is not verified.
+# sha256 of images and labels, as `fingerprint` computes it. The CIFAR-10 test set has no entry and is not verified.
 OFFICIAL = {
     ("cifar10", "train"): "67e12c2a5906880a4fe5595fe6d768185ad7ca587f35d3a7ece3c3b8b85035d2",
     ("cifar100", "train"): "f062ca493c4d44a3d0921f223fbc3b1e88b46fd03322e97c635a0ac2a5f8baab",
@@ -31,7 +31,7 @@ DIGITS_TEST = 360  # of 1,797
 
 @dataclass(frozen=True)
 class Fetch:
-    """How to look for and download a data set; ``config.yaml`` explains the fields."""
+    """How to look for and download a data set; the schema of the configuration explains the fields."""
 
     data_dir: Path = Path("data")
     attempts: int = 3
@@ -129,15 +129,15 @@ def _find(data_dir: Path, archive: str) -> Path | None:
 
 
 def _download(kind: type, root: str, archives: list[str], how: Fetch) -> None:
-    """Let torchvision download and verify, and try again; archives that arrived whole are kept between tries."""
+    """Download and verify through torchvision, with several tries; complete archives are kept between tries."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(how.timeout)  # torchvision sets none: a server that stalls would stall us
+    socket.setdefaulttimeout(how.timeout)  # torchvision sets no timeout: a server that stalls would stall the job
     try:
         for attempt in range(how.attempts):
             if attempt:
                 time.sleep(how.pause * 2 ** (attempt - 1))
             mirrors = getattr(kind, "mirrors", [""])
-            turn = attempt % len(mirrors)  # another mirror first: torchvision leaves one only when it cannot connect
+            turn = attempt % len(mirrors)  # start at another mirror: torchvision leaves one only if it cannot connect
             rotated = type(kind.__name__, (kind,), {"mirrors": mirrors[turn:] + mirrors[:turn]})
             try:
                 rotated(root, download=True)

@@ -1,4 +1,4 @@
-"""Wrong labels on purpose: random labels, and two ways to corrupt a share of them."""
+"""Random labels, and two ways to corrupt a share of the labels."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What one network is trained and measured on: a subset of a data set, its labels, its scaled images."""
+"""Prepare the examples of one network: a subset of a data set, its labels, its scaled images."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ from puzzles.data.labels import corrupt, random_labels
 
 @dataclass(frozen=True)
 class Examples:
-    """What one network sees: images [N, H, W, C] float32, scaled, and labels [N] int64, for training and for testing."""
+    """The examples of one network: scaled images [N, H, W, C] float32 and labels [N] int64, for training and for testing."""
 
     train_x: torch.Tensor
     train_y: torch.Tensor
     test_x: torch.Tensor
     test_y: torch.Tensor
-    black: torch.Tensor  # [C] what a black pixel is after scaling
+    black: torch.Tensor  # [C] value of a black pixel after scaling
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -30,7 +30,7 @@ class Examples:
 
 
 class Preparation:
-    """Prepares examples on a device, and keeps the scaled images that networks of one population share."""
+    """Prepares examples on a device; networks of a population share the scaled images that it keeps."""
 
     def __init__(self, dataset: Dataset, device: torch.device | str = "cpu") -> None:
         self.dataset = dataset
@@ -82,14 +82,14 @@ class Preparation:
 
 
 def _scaling(spec: NetworkSpec) -> tuple:
-    """What the scaled images of a data set depend on."""
+    """The settings that the scaled images of a data set depend on."""
     return (spec.image_size, spec.input_mean, spec.input_std)
 
 
 def train_subset(labels: np.ndarray, size: int, seed: int, name: str) -> np.ndarray:
     """Indices of a class-stratified training subset; smaller ones are prefixes of larger ones. 0 takes all, in order.
 
-    Examples are permuted, then dealt so that every prefix holds each class in its share of the whole (to one example).
+    Examples are permuted, then ordered so that in every prefix each class has its share of the whole, to one example.
     """
     if size == 0 or size == len(labels):
         return np.arange(len(labels))

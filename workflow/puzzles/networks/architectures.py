@@ -73,7 +73,7 @@ def _add_hidden(parts: OrderedDict, name: str, layer: nn.Module, batch_norm: nn.
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut without parameters: subsampled, missing channels zero (option A)."""
+    """Two 3x3 convolutions and a shortcut without parameters: subsampled, zeros for missing channels (option A)."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -135,10 +135,10 @@ def initialize(network: nn.Module, spec: NetworkSpec) -> None:
 
 
 def absorb_batch_norm(network: nn.Module) -> nn.Module:
-    """The same function in eval mode without batch norm: W' = gamma W / sqrt(var + eps), b' = beta - gamma mu / sqrt(...).
+    """Copy a network without its batch norm; in eval mode the copy computes the same.
 
-    A copy in which every batch-norm layer of a sequential network or of a residual block is folded, in float64, into the
-    layer before it and replaced by the identity.
+    W' = gamma W / sqrt(var + eps), b' = beta - gamma mu / sqrt(var + eps): each batch-norm layer of a sequential network or
+    of a residual block is folded into the layer before it, in float64, and replaced by the identity.
     """
     absorbed = copy.deepcopy(network).eval()
     for module in list(absorbed.modules()):
@@ -160,14 +160,14 @@ def weight_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def num_parameters(network: nn.Module) -> int:
-    """Trainable numbers, counted once batch norm is absorbed where the network is a plain stack.
+    """The number of trainable parameters, after batch norm is absorbed.
 
-    A residual network keeps its batch norm: 853,018 for depth 56.
+    A residual network keeps its batch norm and has 853,018 at depth 56.
     """
     counted = absorb_batch_norm(network) if isinstance(network, nn.Sequential) and not has_shortcuts(network) else network
     return sum(p.numel() for p in counted.parameters())
 
 
 def has_shortcuts(network: nn.Module) -> bool:
-    """Whether the product of norms does not describe the network, because outputs are not homogeneous in each layer."""
+    """Whether there are shortcuts: outputs are not homogeneous in each layer, so the product of norms does not apply."""
     return any(isinstance(module, Block) for module in network.modules())

@@ -1,4 +1,4 @@
-"""Convolutions by the Fourier transform: the numbers of a direct one, on a CPU in less time where kernels are large."""
+"""Convolution by Fourier transform: the same result as a direct one to rounding, faster on a CPU for large kernels."""
 
 from functools import cache
 
@@ -21,10 +21,10 @@ def conv2d(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 class _Convolution(torch.autograd.Function):
-    """Products of spectra instead of sums over the kernel; nothing wraps around in what is kept of S x S points.
+    """Multiply spectra instead of summing over the kernel; of the S x S results, those that wrap around are dropped.
 
-    Filters and images are real, so each transform takes two images at once: one as the real and one as the imaginary part
-    of its input, and so come the results. A chunk of n images is [h, C, S, S] complex, h = n / 2 rounded up.
+    Filters and images are real, so each transform takes two images, as the real and the imaginary part of its input, and
+    returns both results in the same form. A chunk of n images is [h, C, S, S] complex, h = n / 2 rounded up.
     """
 
     @staticmethod
@@ -56,7 +56,7 @@ class _Convolution(torch.autograd.Function):
         waves = _waves(side, k, gradient.dtype)
         lags = (waves.mT @ of_filters.flatten(1)).imag / side**2  # [k * k, C * F]
         images = torch.cat(of_images)
-        if ctx.channels_last:  # the layout that the step back through the layer before reads
+        if ctx.channels_last:  # the layout in which the layer before reads its gradient
             images = images.contiguous(memory_format=torch.channels_last)
         return images, lags.view(k, k, *filters.shape[1:]).permute(3, 2, 0, 1).contiguous()
 
@@ -70,9 +70,9 @@ def _waves(side: int, kernel: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _pair(x: torch.Tensor, side: int, swap: bool = False) -> torch.Tensor:
-    """n images [n, C, s, s] as [h, C, side, side]: the first half as real, the others as imaginary parts, or ``swap``ped.
+    """Pack n images [n, C, s, s] into [h, C, side, side]: one half as real, the other as imaginary parts, or ``swap``ped.
 
-    Zero where an image ends, and in the place of the last one if n is odd.
+    Filled with zeros up to ``side``, and if n is odd with an image of zeros.
     """
     n, c, s, _ = x.shape
     half = (n + 1) // 2
@@ -85,7 +85,7 @@ def _pair(x: torch.Tensor, side: int, swap: bool = False) -> torch.Tensor:
 
 
 def _unpair(pairs: torch.Tensor, count: int, swap: bool = False) -> list[torch.Tensor]:
-    """The inverse of ``_pair``: two lists of images that follow each other."""
+    """The inverse of ``_pair``: the first half of the images, and the rest."""
     first, second = (pairs.imag, pairs.real) if swap else (pairs.real, pairs.imag)
     return [first, second[: count - len(first)]]
 

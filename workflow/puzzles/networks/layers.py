@@ -7,7 +7,7 @@ from puzzles.networks import fourier
 
 
 class Conv2d(nn.Conv2d):
-    """As torch's, but for two cases in which training on a CPU takes another way (measured: docs/engine.md).
+    """``nn.Conv2d``, but computed in another way in two cases, to train faster on a CPU (measured: docs/engine.md).
 
     Large kernels between many channels go through ``fourier.conv2d``. Grey images get a second channel of zeros, because the
     gradient of filters with a single channel takes several times as long.
@@ -19,16 +19,16 @@ class Conv2d(nn.Conv2d):
             if fourier_pays(self, x):
                 y = fourier.conv2d(nn.functional.pad(x, [self.padding[0]] * 4) if any(self.padding) else x, self.weight)
                 return y if self.bias is None else y + self.bias[:, None, None]
-            if self.in_channels == 1 and x.shape[-1] >= 16:  # on smaller ones nothing is gained
+            if self.in_channels == 1 and x.shape[-1] >= 16:  # smaller images gain nothing
                 x, weight = (_with_empty_channel(t) for t in (x, self.weight))
                 return nn.functional.conv2d(x, weight, self.bias, self.stride, self.padding)
         return super().forward(x)
 
 
 def fourier_pays(layer: nn.Conv2d, x: torch.Tensor) -> bool:
-    """Whether the Fourier transform is the faster way for a layer and images [B, C, H, W]: a rule, not a timing.
+    """Whether the Fourier transform is faster for a layer and images [B, C, H, W].
 
-    So that the same spec gives the same bits, whatever else the machine does.
+    Decided by a fixed rule, not by timing, so that the same spec gives the same bits on every run.
     """
     return (
         layer.stride == (1, 1)
@@ -45,10 +45,10 @@ def _with_empty_channel(x: torch.Tensor) -> torch.Tensor:
 
 
 class Flatten(nn.Flatten):
-    """As torch's, but the gradient goes back in the layout of the images.
+    """``nn.Flatten``, but it returns the gradient in the memory layout of the images.
 
-    After channels_last images the plain one sends it back in the other layout, and the step back through ReLU, which then
-    reads two layouts at once, takes several times as long. No number changes.
+    For channels_last images ``nn.Flatten`` returns it in the other layout, and the backward pass of ReLU, which then reads
+    two layouts at once, takes several times as long. No number changes.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ def logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 
 def cross_entropy(outputs: torch.Tensor, labels: torch.Tensor) -> float:
-    """Mean over examples of the natural-log cross-entropy of softmax(+f) (Eqs. 9, 10 without their slips)."""
+    """Mean over examples of the natural-log cross-entropy of softmax(+f) (Eqs. 9, 10, corrected)."""
     return float(nn.functional.cross_entropy(outputs, labels))
 
 
@@ -45,7 +45,7 @@ def output_norms(network: nn.Module, images: torch.Tensor) -> list[float]:
 
 
 def normalizer(network: nn.Module, norm: str, x0: torch.Tensor) -> float:
-    """What the outputs are divided by: ||f(x0)||_2 for ``output`` (App. H), else the product of the layers' norms.
+    """The number that outputs are divided by: ||f(x0)||_2 for ``output`` (App. H), else the product of the layers' norms.
 
     ``x0`` is one image [H, W, channels].
     """
@@ -53,7 +53,7 @@ def normalizer(network: nn.Module, norm: str, x0: torch.Tensor) -> float:
 
 
 def history_row(network: nn.Module, examples: Examples, x0: torch.Tensor) -> dict[str, float]:
-    """What the training history records of an epoch: losses and errors on the whole sets, rho and normalized losses.
+    """One row of the training history: losses and errors on the whole sets, rho and normalized losses.
 
     rho is the product of Frobenius norms, or the output norm for x0 in a network with shortcuts.
     """
@@ -66,12 +66,13 @@ def history_row(network: nn.Module, examples: Examples, x0: torch.Tensor) -> dic
 def measurements(
     network: nn.Module, examples: Examples, norms: tuple[str, ...], x0: torch.Tensor
 ) -> tuple[list[dict[str, float | str]], np.ndarray]:
-    """One row for each norm, with everything the tables hold of a network; and its largest outputs.
+    """Measure one network: a row of the tables for each norm, and its largest outputs.
 
-    ``norm_*``: of the normalized network f / rho. ``changed_predictions``: examples, training and test, that it classifies
-    otherwise. ``layers_difference``: how far the network normalized layer by layer is from f / rho, relative to the largest
-    output (Eq. 1; empty where that is no identity). ``layer_norm_<k>``: the factors of rho. ``max_output_*``: of the largest
-    output of each training example (Fig. 20). Margins: the minimum, the 1 % and 10 % quantiles, the median and the mean.
+    ``norm_*``: of the normalized network f / rho. ``changed_predictions``: how many training and test examples it classifies
+    differently. ``layers_difference``: the largest difference between f / rho and the network normalized layer by layer,
+    relative to the largest output (Eq. 1; empty where they differ by definition: biases after the first layer, norm
+    ``output``). ``layer_norm_<k>``: the factors of rho. ``max_output_*``: of the largest output of each training example
+    (Fig. 20). Margins: the minimum, the 1 % and 10 % quantiles, the median and the mean.
 
     Returns:
         The rows, and the largest unnormalized output of each training example, [N].
@@ -102,16 +103,16 @@ def measurements(
 
 
 def rescaled_losses(network: nn.Module, examples: Examples, scales: list[float]) -> list[dict[str, float]]:
-    """Train and test loss of one and the same f divided by each of ``scales``."""
+    """Training and test loss of one network, its outputs divided by each of ``scales``."""
     train, test = logits(network, examples.train_x), logits(network, examples.test_x)
     return [{"rho": scale, **_losses(train / scale, test / scale, examples, "norm_")} for scale in scales]
 
 
 @contextmanager
 def watched_units(network: nn.Module) -> Iterator[Callable[[], float]]:
-    """Watch the ReLU units (channel and position) while the block computes outputs.
+    """Record which ReLU units (channel and position) fire while the block computes outputs.
 
-    The value is a function: the share of units that fired for at least one image, of the layer where it is smallest.
+    Yields a function that returns the share of units that have fired for at least one image, in the layer with the smallest.
     """
     fired: dict[nn.Module, torch.Tensor] = {}
 
@@ -146,7 +147,7 @@ def _mean_and_std(name: str, values: torch.Tensor) -> dict[str, float]:
 
 
 def _layers_difference(network: nn.Module, norm: str, scale: float, train: torch.Tensor, examples: Examples) -> float:
-    """Between the network normalized layer by layer and f / rho, on the first training images; nan where they differ."""
+    """See ``measurements``; computed on the first training images, nan where they differ by definition."""
     if norm == "output" or not is_bias_light(network):
         return float("nan")
     expected = train[:EXAMPLES_AT_ONCE] / scale
@@ -161,7 +162,7 @@ def _margin_summary(split: str, outputs: torch.Tensor, labels: torch.Tensor) -> 
 
 
 def _absorbed(network: nn.Module, examples: Examples) -> nn.Module:
-    """The network without batch norm, once it is shown to compute the same."""
+    """The network with its batch norm absorbed, after a check that outputs agree."""
     absorbed = absorb_batch_norm(network)
     before, after = (logits(n, examples.train_x[:EXAMPLES_AT_ONCE]) for n in (network, absorbed))
     largest = float(before[before.isfinite()].abs().max()) if before.isfinite().any() else 0.0

@@ -51,7 +51,7 @@ def is_bias_light(network: nn.Module) -> bool:
 
 
 def _matrices(network: nn.Module, all_biases: bool) -> list[torch.Tensor]:
-    """Each layer's weights as a float64 matrix [out, in k k], with its bias as a further column where that counts."""
+    """Each layer's weights as a float64 matrix [out, in k k], with its bias as one more column where ``rho`` counts it."""
     matrices = []
     for k, (_, layer) in enumerate(weight_layers(network)):
         matrix = layer.weight.detach().double().flatten(1)

@@ -1,4 +1,4 @@
-"""What a reader gets: figures, the report, records of where a run comes from, published runs.
+"""Outputs for readers: figures, the report, provenance, published runs.
 
-Everything is made from tables; nothing here computes with a network.
+All are made from tables; nothing here computes with a network.
 """

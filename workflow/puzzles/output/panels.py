@@ -61,7 +61,7 @@ def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: di
     by_x = table.groupby(x)
     middle, low, high = (getattr(by_x[column], f)() for f in ("mean", "min", "max"))
     bars = np.clip([middle - low, high - middle], 0, None)
-    order = 1.5 if column.endswith("gap") else 2  # a gap can lie on the test error: behind it, and wider
+    order = 1.5 if column.endswith("gap") else 2  # a gap is wider and behind: it can coincide with the test error
     ax.errorbar(middle.index, middle, bars, label=style.label(column), capsize=2, elinewidth=0.8, zorder=order, **look)
     for met, fill in ((True, {}), (False, {"markerfacecolor": "white"})):
         chosen = middle[by_x.met_criterion.all() == met]
@@ -92,7 +92,7 @@ def histogram(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataF
 
 
 def colour_scale(experiment: Experiment) -> Normalize:
-    """From swept value to colour; logarithmic where the values spread widely, and then 0 has a colour of its own."""
+    """The colour scale of the swept values: logarithmic if they spread widely; 0 then has a colour of its own."""
     values = np.array([n.value for n in experiment.networks])
     low, high = values.min(), values.max()
     positive = values[values > 0]
@@ -102,7 +102,7 @@ def colour_scale(experiment: Experiment) -> Normalize:
 
 
 def is_off_scale(values: pd.Series, scale: Normalize) -> np.ndarray:
-    """Which values have no place on the colour scale."""
+    """Which values a logarithmic colour scale cannot show."""
     return (values <= 0).to_numpy() if isinstance(scale, LogNorm) else np.zeros(len(values), dtype=bool)
 
 

@@ -18,7 +18,7 @@ from puzzles.output.panels import colour_scale, histogram, is_off_scale, scatter
 
 @dataclass(frozen=True)
 class FigureTables:
-    """What figures are drawn from: the tables of the experiments that they name."""
+    """The tables of the experiments that a figure shows."""
 
     measurements: pd.DataFrame
     fits: pd.DataFrame

@@ -1,4 +1,4 @@
-"""Where a run's results come from: data, code, machine, and how long it took."""
+"""Record where the results of a run come from: data, code, machine, and the time it took."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "statsmodels", "matplotlib
 
 
 def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused: dict[str, dict]) -> dict:
-    """Everything about a run that its tables do not say.
+    """Collect what the tables of a run do not say.
 
     Args:
         datasets: the provenance of each data set, as the data stage wrote it.
@@ -57,7 +57,7 @@ def processor() -> str:
 
 
 def _seconds(benchmarks: Path, experiment: str) -> dict[str, float]:
-    """Of each stage's jobs, shards together; a job that found its networks in the cache was short."""
+    """Seconds of the jobs of each stage, shards added up; jobs that found their networks in the cache were short."""
     found = {}
     for stage in STAGES:
         files = [f for pattern in (f"{experiment}.tsv", f"{experiment}-*.tsv") for f in (benchmarks / stage).glob(pattern)]

@@ -39,7 +39,7 @@ def publish(run: str) -> Path:
     if missing:
         raise ResultsError(f"{source}: found no {missing[0]}, expected a finished run (one with a report)")
     raw = yaml.safe_load((source / "config.yaml").read_text())
-    raw.pop("data_dir", None)  # a folder of whoever ran it
+    raw.pop("data_dir", None)  # a folder of the machine that it ran on
     config = load_config(raw)
     new = target.with_name(f".{run}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -47,7 +47,7 @@ def publish(run: str) -> Path:
     for name in [*RECORDS, *(f"tables/{table}.csv" for table in RUN_TABLES)]:
         shutil.copy(source / name, new / name)
     (new / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False, width=125))
-    for folder in FOLDERS:  # only what this configuration has: an earlier one may have left more
+    for folder in FOLDERS:  # only those of this configuration: files of an earlier one may be there
         names = config.figures if folder == "figures" else config.experiments
         (new / folder).mkdir()
         for name in names:
@@ -92,7 +92,7 @@ def redraw(run: str | None = None) -> Path:
 
 
 def largest_run() -> str:
-    """The published run with most to do: training and test examples times epochs, over all networks.
+    """The published run with the most computation: training and test examples times epochs, over all networks.
 
     Raises:
         ResultsError: none is published.

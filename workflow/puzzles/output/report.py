@@ -73,7 +73,7 @@ def _experiments(config: Config, networks: pd.DataFrame, seconds: dict[str, dict
 
 
 def _comparison(config: Config, fits: pd.DataFrame) -> list[dict]:
-    """Side by side: R2 before and after normalization, and of the families without a meaning."""
+    """R2 before and after normalization, beside that of untrained networks and of one network rescaled."""
     rows = []
     for name, experiment in config.experiments.items():
         table = fits[fits.experiment == name]
@@ -99,7 +99,7 @@ def _comparison(config: Config, fits: pd.DataFrame) -> list[dict]:
 
 
 def _distinct(table: pd.DataFrame) -> pd.DataFrame:
-    """Without the rows "without random labels" of experiments that have none: they say the same as "all"."""
+    """Drop the rows "without random labels" of experiments that have none, since they repeat the rows "all"."""
     everything = table[table.networks == ALL].groupby("experiment").n.max()
     return table[(table.networks != WITHOUT) | (table.n < table.experiment.map(everything))]
 
@@ -136,7 +136,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _in_order(figures: dict) -> list[str]:
-    """By number, then those with a letter."""
+    """The figures sorted by number, then those with a letter."""
     return sorted(figures, key=lambda name: (not name[3:].isdigit(), name))
 
 

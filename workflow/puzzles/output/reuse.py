@@ -1,4 +1,4 @@
-"""Take over what a published run has measured of the very same networks, so that a run can be finished elsewhere."""
+"""Reuse the tables of a published run with the same networks, so that a run can be finished on another machine."""
 
 import json
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ TABLE_FOLDERS = ("history", "measurements", "families", "histograms")
 
 @dataclass(frozen=True)
 class Records:
-    """What a published run says about itself."""
+    """The specs and the provenance of a published run."""
 
     run: str
     specs: dict
@@ -29,7 +29,7 @@ class Records:
         return cls(run, specs, provenance)
 
     def origin(self, experiment: str) -> dict:
-        """Where its tables of an experiment were computed: here, or where it took them from itself."""
+        """Where the tables of an experiment were computed: in this run, or in the one that it took them from."""
         own = {key: self.provenance[key] for key in ("run", "time", "commit", "processor", "gpu", "measuring_code")}
         return self.provenance["reused"].get(experiment, own)
 
@@ -88,7 +88,7 @@ def origins(found: dict[str, str]) -> dict[str, dict]:
 
 
 def check_same_data(run: str, dataset: str | Path) -> None:
-    """See that the data set here is the one a published run has used.
+    """Check that the data set here is the one that a published run has used.
 
     Args:
         dataset: the provenance file of the data set here.

@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from cycler import cycler
 
-# Okabe and Ito's colours tell apart with any colour vision; dark to light they also survive greyscale.
+# Okabe and Ito's colours: distinct with any colour vision and, from dark to light, in greyscale.
 BLACK, BLUE, ORANGE, GREEN, RED, GREY = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 VALUES = "viridis"  # for the swept value
 ZERO = "#999999"  # for a value of 0 on a logarithmic scale
@@ -32,7 +32,7 @@ SETTINGS = {
     "lines.linewidth": 1.2,
     "figure.dpi": 100,
     "savefig.dpi": 160,
-    "pdf.fonttype": 42,  # text stays text
+    "pdf.fonttype": 42,  # embeds text as text, not as curves
     "svg.hashsalt": "puzzles",
 }
 
@@ -97,7 +97,7 @@ def series_look(column: str) -> dict:
 
 
 def r_squared_text(value: float) -> str:
-    """R2 as text; near 1 what matters is how far below: ``1 - 3.1e-06``."""
+    """R2 as text; close to 1 as its distance from 1, e.g. ``1 - 3.1e-06``."""
     if value != value:
         return "–"
     return f"{value:.4f}" if value < 0.9999 else f"1 − {1 - value:.1e}"

@@ -1,4 +1,4 @@
-"""Training populations of networks, on a CPU or a GPU, and the cache that keeps each trained network.
+"""Train populations of networks on a CPU or a GPU, and cache each trained network.
 
-A network's weights depend on its spec only, not on the engine's choice of who trains beside it.
+A network's weights depend only on its spec, not on the networks that are trained together with it.
 """

@@ -1,4 +1,4 @@
-"""Ways to compute P convolutions, each of its own images with its own filters. All equal the plain loop to rounding."""
+"""Ways to compute P convolutions, each with its own images and filters. All equal the plain loop to rounding."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from functools import cache
 import torch
 from torch import nn
 
-STREAMS = 8  # more run no more convolutions at once: each fills a good part of the device
-WORD = 4  # channels: what tensor cores load at once in TF32
+STREAMS = 8  # more do not help: each convolution fills a good part of the device
+WORD = 4  # channels that tensor cores load at once in TF32
 Convolve = Callable[[torch.Tensor, torch.Tensor, int, int], torch.Tensor]
 
 
@@ -27,14 +27,14 @@ def loop(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> to
 
 
 def streams(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """As ``loop``, on a GPU with several streams, which are parallel branches of a captured graph."""
+    """As ``loop``, but on a GPU on several streams, which become parallel branches of a captured graph."""
     return torch.stack(_each_on_a_stream(x, weight, stride, padding))
 
 
 def aligned(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """As ``streams``, laid out as tensor cores read: channels last, and as many as fill whole words.
+    """As ``streams``, in the layout that tensor cores read: channels last, their number filled up to whole words.
 
-    The channels and filters that are added are zeros, which change no number.
+    The channels and filters that are added are zeros and change no result.
     """
     filters = weight.shape[1]
     weight = _channels_last(weight, -filters % WORD)
@@ -43,17 +43,17 @@ def aligned(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) ->
 
 
 def _channels_last(x: torch.Tensor, missing: int = 0) -> torch.Tensor:
-    """[P, B, C, H, W] in the order P, B, H, W, C, filled with zeros to whole words of C and by ``missing`` of B."""
+    """Store [P, B, C, H, W] in the order P, B, H, W, C; add zeros to C up to whole words, and ``missing`` ones to B."""
     fill = [0, -x.shape[2] % WORD, 0, 0, 0, 0, 0, missing]
     x = x.permute(0, 1, 3, 4, 2)
     return (nn.functional.pad(x, fill) if any(fill) else x.contiguous()).permute(0, 1, 4, 2, 3)
 
 
 def _each_on_a_stream(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> list[torch.Tensor]:
-    """Each stream waits for what the current one has done before, and the current one for all of them.
+    """Run the convolutions on side streams: they first wait for the current stream, which then waits for all of them.
 
-    So a graph can be captured, and memory comes back to a stream only when its reader is done. Autograd steps back on the
-    same streams.
+    So all of it can be captured as one graph, and memory is reused only when its readers are done. The backward pass runs
+    on the same streams.
     """
     pairs = list(zip(x, weight, strict=True))
     if not x.is_cuda:
@@ -81,7 +81,7 @@ def _forked(sides: tuple[torch.cuda.Stream, ...]) -> Iterator[None]:
 
 @contextmanager
 def joined_streams(device: torch.device) -> Iterator[None]:
-    """Whatever happens meanwhile, the side streams are back in the current one: a capture that fails can then be ended."""
+    """Join the side streams to the current one, even after an error: only then can a failed capture be ended."""
     try:
         yield
     finally:
@@ -112,7 +112,7 @@ def grouped(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) ->
 
 
 def same_images(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
-    """Every network's filters in one convolution, where all see the same images (``x`` is expanded). As ``loop``."""
+    """One convolution with the filters of all networks, if all see the same images (``x`` is expanded). As ``loop``."""
     y = nn.functional.conv2d(x[0], weight.flatten(0, 1), stride=stride, padding=padding)  # [B, P * F, H', W']
     return y.unflatten(1, (len(weight), -1)).transpose(0, 1)
 
@@ -137,9 +137,9 @@ class Backend:
 
 
 def compiled(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The forward pass of a module, compiled.
+    """Compile the forward pass of a module.
 
-    What was compiled for other stacks is forgotten: torch counts them all as one function, and compiles one only so often.
+    Code compiled for earlier stacks is dropped: torch counts them as one function and limits how often it compiles it.
     """
     torch.compiler.reset()
     return torch.compile(module, fullgraph=True)

@@ -1,4 +1,4 @@
-"""Trained networks, one file each, named by the hash of their spec; and the networks in the middle of training."""
+"""Cache trained networks, one file each, named by the hash of their spec; keep checkpoints of those in training."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ class Entry:
 
 
 def store_entry(spec: NetworkSpec, entry: Entry) -> None:
-    """Write an entry, whole or not at all."""
+    """Write an entry, atomically."""
     tensors = {f"{s}/{name}": t.contiguous() for s, state in entry.snapshots.items() for name, t in state.items()}
     about = json.dumps({"spec": as_dict(spec), "data": entry.data_digest, "history": entry.history})
     metadata = {"about": about, "sha256": _checksum(tensors, about)}
@@ -89,7 +89,7 @@ def load_checkpoint(spec: NetworkSpec, data_digest: str) -> dict | None:
         return None
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch and pickle each have their own for a damaged file
+    except Exception as error:  # torch and pickle raise different ones for a damaged file
         log.warning("%s: damaged (%s); starting this network from the beginning", path, type(error).__name__)
         return None
     return state if state["data"] == data_digest else None
@@ -102,6 +102,6 @@ def drop_checkpoint(spec: NetworkSpec) -> None:
 
 
 def _remove(*files: Path) -> None:
-    """Whoever stores or drops holds the network's lock: what another process has begun to write, a killed one has left."""
+    """Delete files. Callers hold the network's lock, so partial files of other processes are left from killed ones."""
     for file in files:
         file.unlink(missing_ok=True)

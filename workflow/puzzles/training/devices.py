@@ -1,4 +1,4 @@
-"""Where networks train and are measured; never part of a spec."""
+"""Choose where networks train and are measured; never part of a spec."""
 
 import logging
 
@@ -13,7 +13,7 @@ _taken: list[Lock] = []  # held until this process ends
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device for ``auto``, ``cpu`` or ``cuda``; the CPU, with a line that says so, where there is no GPU.
+    """The device for ``auto``, ``cpu`` or ``cuda``; without a GPU the CPU, and the log says so.
 
     Of several GPUs a job takes one that no other job on this machine has taken; only when all are taken it shares the first
     (Snakemake's resource ``gpu`` starts no more jobs than there are GPUs, unless it is told to).

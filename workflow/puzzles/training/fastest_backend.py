@@ -17,13 +17,13 @@ from puzzles.training.stacked_engine import Stack, StackedEngine, see_the_same_i
 log = logging.getLogger(__name__)
 
 WARM_UP, STEPS = 3, 10
-COMPILING_PAYS = 300.0  # seconds of training: compiling a step takes up to a minute, and saves a part of them
+COMPILING_PAYS = 300.0  # seconds of training left; compiling a step takes up to a minute and saves only a part of them
 
 
 class MeasuredEngine(StackedEngine):
-    """A stacked engine that times every backend once for each (architecture, P, device) and remembers which won.
+    """A stacked engine that times every backend once for each (architecture, P, device) and uses the fastest from then on.
 
-    One that must be compiled is tried only where the training before us is long enough to earn the minute back.
+    Backends that must be compiled are tried only if the training left is long enough to make up for compiling.
     """
 
     def new_stack(self, members: list[Member]) -> Stack:
@@ -33,7 +33,7 @@ class MeasuredEngine(StackedEngine):
         if key not in known:
             times = {name: step_seconds(members, name) for name, b in BACKENDS.items() if not b.compiled}
             if all(math.isinf(seconds) for seconds in times.values()):
-                return Stack(members, "loop")  # whatever is wrong (memory, most likely) is said when it trains
+                return Stack(members, "loop")  # its training will raise the reason (too little memory, most likely)
             if min(times.values()) * steps_to_come(members) >= COMPILING_PAYS:
                 times |= {name: step_seconds(members, name) for name, b in BACKENDS.items() if b.compiled}
             known = _remembered() | {key: min(times, key=times.get)}
@@ -46,7 +46,7 @@ class MeasuredEngine(StackedEngine):
 
 
 def backend_key(members: list[Member]) -> str:
-    """What a choice of backend is good for: the shape of a step, how many networks, the device."""
+    """The conditions that a choice of backend holds for: the shape of a step, the number of networks, the device."""
     device = next(members[0].network.parameters()).device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     images = "the same images" if see_the_same_images(members) else "images of their own"
@@ -54,16 +54,16 @@ def backend_key(members: list[Member]) -> str:
 
 
 def steps_to_come(members: list[Member]) -> int:
-    """The steps that the members have before them, together as one stack."""
+    """The number of steps that the members, as one stack, still have to make."""
     return max(
         (m.spec.last_epoch - m.epoch) * len(batch_bounds(len(m.examples.train_y), m.spec.batch_size)) for m in members
     )
 
 
 def step_seconds(members: list[Member], backend: str) -> float:
-    """Seconds of one step of a stack that is thrown away; infinite where the backend does not work here.
+    """Seconds of one step, timed on a temporary stack; infinite if the backend does not work here.
 
-    It may need more memory than there is, or a compiler where there is none.
+    It may need more memory than there is, or a compiler that is not there.
     """
     try:
         scratch = Stack(members, backend)

@@ -1,4 +1,4 @@
-"""What trains: one network with its optimizer and its history; and what an engine is that makes such networks step."""
+"""Members of a population (a network with its optimizer and history), and the interface of the engines that train them."""
 
 import math
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Member:
 
     @property
     def evaluated(self) -> bool:
-        """Whether the history has this epoch."""
+        """Whether the network has been evaluated at this epoch."""
         return bool(self.history) and self.history[-1]["epoch"] == self.epoch
 
     @property
@@ -45,7 +45,7 @@ class Member:
 
     @property
     def due(self) -> bool:
-        """Whether this epoch is one at which the whole sets are evaluated."""
+        """Whether the network is to be evaluated on the whole sets at this epoch."""
         return self.epoch % self.spec.evaluate_every == 0 or self.epoch in (self.spec.epochs, self.spec.last_epoch)
 
 

@@ -1,4 +1,4 @@
-"""Train what the cache lacks: jobs, and the processes of a job, share the networks out by locks."""
+"""Train the networks that the cache lacks. Locks divide them among jobs, and among the processes of a job."""
 
 import logging
 import time
@@ -46,10 +46,10 @@ def train_missing(
     runtime: dict,
     processes: int = 1,
 ) -> None:
-    """Train every network requested that the cache lacks, or of which it lacks a snapshot.
+    """Train every requested network that the cache lacks, or of which it lacks a snapshot.
 
-    Jobs that want the same networks share them out: each network is trained by whoever holds its lock, and the others
-    take it from the cache. Finished networks are cached at once, so that a killed job loses none.
+    Jobs that need the same networks divide them: the process that holds a network's lock trains it, and the others then
+    find it in the cache. A network is cached as soon as it is finished, so that a killed job loses none.
 
     Args:
         title: what is trained, for the progress shown.
@@ -63,7 +63,7 @@ def train_missing(
     """
     device = choose_device(runtime.get("device", "auto"))
     if device.type == "cpu":
-        torch.set_num_threads(1)  # the bits of a sum depend on how many threads add it up
+        torch.set_num_threads(1)  # the bits of a sum depend on the number of threads
     trainer = Trainer(title, dataset, pretrained, runtime, device)
     missing = {key: request for key, request in requests.items() if not _cached(*request, trainer.population.digest)}
     missing = dict(sorted(missing.items(), key=lambda item: _longest_first(item[1][0], dataset)))
@@ -81,7 +81,7 @@ def train_missing(
     count = min(processes, len(missing)) if device.type == "cpu" else 1
     if count > 1:
         for spec in specs:
-            trainer.population.preparation.scaled_images(spec)  # before the processes part, so that they share them
+            trainer.population.preparation.scaled_images(spec)  # before forking, so that the processes share them
         run_workers(count, lambda report: trainer.train_unclaimed(dict(missing), report), show)
     while missing:
         if not trainer.train_unclaimed(missing, show):
@@ -90,13 +90,13 @@ def train_missing(
 
 
 def _longest_first(spec: NetworkSpec, dataset: Dataset) -> tuple[float, bool]:
-    """Sorts networks so that none is left to train alone at the end, as far as one can tell before."""
+    """Key to sort networks by, so that a long training is not left to the end, when other processes have nothing to do."""
     size = spec.train_size or len(dataset.train_y)
     return -spec.last_epoch * size * max(1, sum(spec.architecture.widths)), spec.labels != "random"
 
 
 class Trainer:
-    """Trains networks that nobody else is training, a few at a time.
+    """Trains networks that no other process is training, a few at a time.
 
     Args: see ``train_missing``.
     """
@@ -113,9 +113,9 @@ class Trainer:
         return Population(self.dataset, self.pretrained, self.checkpoint_seconds, self.device)
 
     def train_unclaimed(self, missing: dict[str, Request], report: Report) -> bool:
-        """Claim and train networks until all that are left are claimed by others; whether there were any to claim.
+        """Claim and train networks until others have claimed all that are left; return whether any could be claimed.
 
-        Networks that are done leave ``missing``. When memory runs out, half as many go on at once.
+        Finished networks are removed from ``missing``. When memory runs out, training goes on with half as many at once.
 
         Raises:
             torch.cuda.OutOfMemoryError: there is too little memory for a single network.
@@ -152,7 +152,7 @@ class Trainer:
                 report(EpochReport.of(member))
 
         for key in list(mine):
-            if _cached(*missing[key], self.population.digest):  # by another process, since we looked
+            if _cached(*missing[key], self.population.digest):  # by another process in the meantime
                 done(missing[key][0])
         self.population.train([missing[key] for key in mine], store, epoch)
 
@@ -174,7 +174,7 @@ def _cached(spec: NetworkSpec, select: list[Select], digest: str) -> bool:
 
 
 def _store(spec: NetworkSpec, entry: cache.Entry) -> None:
-    """Add an entry to the cache; snapshots that an earlier training of the same spec has kept stay."""
+    """Add an entry to the cache, with the snapshots that an earlier training of the same spec has kept."""
     before = cache.load_entry(spec, entry.data_digest)
     if before is not None:
         entry.snapshots |= before.snapshots

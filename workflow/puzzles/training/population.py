@@ -1,4 +1,4 @@
-"""Train a population of networks. A network's result does not depend on its neighbours."""
+"""Train a population of networks. The result of a network does not depend on the others."""
 
 import time
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from puzzles.training.members import Engine, Member, Request
 
 
 class LoopEngine:
-    """One network after the other: on a CPU the fastest way (channels_last, one thread)."""
+    """Trains one network after the other, which is the fastest way on a CPU (channels_last, one thread)."""
 
     def train_epoch(self, members: list[Member]) -> None:
         """Advance every member by one epoch of SGD on the mean cross-entropy."""
@@ -65,7 +65,7 @@ class Population:
         on_finish: Callable[[NetworkSpec, cache.Entry], None],
         on_epoch: Callable[[list[Member]], None] = lambda members: None,
     ) -> None:
-        """Train every network to its end, resuming from checkpoints; hand over each one when it is finished."""
+        """Train every network to its end, resuming from checkpoints; call ``on_finish`` with each one that is finished."""
         members = [self._member(spec, select) for spec, select in requests]
         saved = time.monotonic()
         while members:
@@ -106,7 +106,7 @@ class Population:
                 parameter = network.get_parameter(name)
                 optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
             member.epoch, member.history = saved["epoch"], saved["history"]
-            # only what is still asked for: a snapshot that is no longer followed would be stored as it was then
+            # drop snapshots that are no longer asked for: they would be stored without being updated
             member.snapshots = {name: state for name, state in saved["snapshots"].items() if name in names}
         return member
 
@@ -131,7 +131,7 @@ class Population:
         member.history.append(row | history_row(member.network, member.examples, x0))
         for select in member.select:
             if select.rule != "last" and select.pick(member.history) is member.history[-1]:
-                # stays on its device: until the network is finished, a better one may come at every epoch
+                # kept on the device: a later epoch may replace it until the network is finished
                 member.snapshots[select.name] = {name: t.clone() for name, t in member.network.state_dict().items()}
 
     @staticmethod
@@ -149,5 +149,5 @@ def _all_to_cpu(snapshots: dict[str, cache.State]) -> dict[str, cache.State]:
 
 
 def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy with memory of its own: a stacked network's tensors are views of all networks'."""
+    """Copy a tensor to the CPU, into memory of its own: in a stack it is a view of the tensors of all networks."""
     return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

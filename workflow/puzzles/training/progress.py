@@ -1,4 +1,4 @@
-"""How far a training job is: a bar on a terminal, sparse lines in the log."""
+"""Show the progress of a training job: a bar on a terminal, a line in the log now and then."""
 
 import logging
 import sys
@@ -20,7 +20,7 @@ REDRAW = 0.2  # seconds
 
 @dataclass(frozen=True)
 class EpochReport:
-    """How far a network is: small enough to go from process to process after every epoch."""
+    """The progress of one network; small, because worker processes send one after every epoch."""
 
     spec: NetworkSpec
     epoch: int
@@ -35,7 +35,7 @@ class EpochReport:
 
 
 class Progress:
-    """Networks done, epoch, loss, error and time left of one job.
+    """Shows networks done, epoch, loss, error and time left of one job.
 
     Args:
         title: what is trained, e.g. ``train init_3layer``.
@@ -63,7 +63,7 @@ class Progress:
         )
 
     def start(self) -> None:
-        """Say what there is to do."""
+        """Log how many networks are in the cache and how many are to be trained."""
         found = f"{self.done} of {self.total} networks are in the cache"
         self._say(f"{self.title}: {found}" + (f", training {self.total - self.done}" if self.done < self.total else ""))
 
@@ -93,7 +93,7 @@ class Progress:
             self.running.pop(spec.hash, None)
 
     def end(self) -> None:
-        """Say that all is done."""
+        """Remove the bar and log how long the job has trained."""
         self.bar.close()
         self._slot[1].release()
         self._say(f"{self.title}: {self.done}/{self.total} networks, {time.monotonic() - self.started:.0f} s")

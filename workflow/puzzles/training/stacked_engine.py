@@ -1,4 +1,4 @@
-"""Networks that step together: parameters stacked, data resident, one optimizer step for all; whole steps as CUDA graphs."""
+"""Train networks as one stack: stacked parameters, data on the device, one optimizer, whole steps as CUDA graphs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +13,20 @@ from puzzles.training.members import Member
 from puzzles.training.stacked_layers import StackedBatchNorm, share, stack
 from puzzles.training.stacked_sgd import StackedSGD
 
-WARM_UP = 3  # steps before one is recorded
+WARM_UP = 3  # steps to run before one is recorded
 
 
 def stackable(member: Member) -> tuple:
-    """What members must have in common to step together: everything that decides the shape of a step."""
+    """What members of a stack must have in common: everything that determines the shape of a step."""
     spec, (channels, height, width) = member.spec, member.examples.input_shape
     classes = member.network[-1].out_features
     shapes = (channels, height, width, len(member.examples.train_y), classes)
-    scaling = (spec.input_mean, spec.input_std)  # decides what is black beside a crop
+    scaling = (spec.input_mean, spec.input_std)  # determines the value of the black border of crops
     return (spec.architecture, spec.batch_size, spec.augment, scaling, spec.precision, shapes)
 
 
 def see_the_same_images(members: list[Member]) -> bool:
-    """Whether every batch has the same images for all: one order, one set (labels, weights and rates may differ)."""
+    """Whether all members get the same images in every batch (their labels, weights and learning rates may differ)."""
     return len({(m.spec.seed, m.examples.train_x.data_ptr()) for m in members}) == 1
 
 
@@ -54,10 +54,10 @@ class Stack:
         self.crops = torch.zeros(3, len(members), count, dtype=torch.int64, device=self.device)
         self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}  # by batch size
-        self.pool: tuple[int, int] | None = None  # their memory
+        self.pool: tuple[int, int] | None = None  # the memory of the graphs
 
     def train_epoch(self, active: list[bool]) -> None:
-        """Every batch of one epoch; networks that are not active keep their weights and statistics."""
+        """Train for one epoch; networks that are not active keep their weights and statistics."""
         self._prepare(active)
         for start, end in batch_bounds(self.order.shape[1], self.members[0].spec.batch_size):
             self._run(end - start)
@@ -65,7 +65,7 @@ class Stack:
             member.epoch += is_active
 
     def share(self) -> None:
-        """Let the members' networks and optimizers hold what the stack holds, from now on."""
+        """Make the members' weights, statistics and momenta views of the stack's."""
         share(self.module, [m.network for m in self.members])
         for (name, _), buffer in zip(self.module.named_parameters(), self.optimizer.momenta, strict=True):
             for k, member in enumerate(self.members):
@@ -73,7 +73,7 @@ class Stack:
                 member.optimizer.state[parameter]["momentum_buffer"] = buffer[k]
 
     def time_steps(self, count: int, size: int) -> None:
-        """Run steps on whatever comes first, and wait for the device; for measurements only: they change the weights."""
+        """Run steps on the first examples and wait for the device. For timing only: this changes the weights."""
         for _ in range(count):
             self.cursor.zero_()
             self._run(size)
@@ -81,7 +81,7 @@ class Stack:
             torch.cuda.synchronize(self.device)
 
     def _prepare(self, active: list[bool]) -> None:
-        """The epoch's learning rates, batch order and crops: the only copies to the device in an epoch."""
+        """Copy the epoch's learning rates, batch order and crops to the device; nothing else is copied in an epoch."""
         specs, count = [m.spec for m in self.members], self.order.shape[1]
         epoch = next(m.epoch for m, is_active in zip(self.members, active, strict=True) if is_active)
         drawing = specs[:1] if self.same_images else specs
@@ -105,10 +105,10 @@ class Stack:
         self.graphs[size].replay()
 
     def _capture(self, size: int) -> torch.cuda.CUDAGraph:
-        """Record one step; the warm-up that this needs is undone.
+        """Record one step as a graph, after warm-up steps whose changes are undone.
 
-        On the stream of the warm-up: what autograd remembers of another one would break the capture. All sizes share their
-        memory, since no two of them run at once.
+        Both run on the same stream: autograd remembers the stream of the warm-up, and another one would break the capture.
+        The graphs of all batch sizes share their memory, since no two of them run at once.
         """
         here, side, graph = torch.cuda.current_stream(), capture_stream(self.device), torch.cuda.CUDAGraph()
         self.pool = self.pool or torch.cuda.graph_pool_handle()
@@ -124,12 +124,12 @@ class Stack:
 
     def _warm_up(self, size: int) -> None:
         for _ in range(WARM_UP):
-            self.cursor.zero_()  # wherever the epoch is, these examples exist
+            self.cursor.zero_()  # the first examples always exist
             self._step(size)
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
-        """Whatever steps change meanwhile is put back."""
+        """Restore everything that steps within the block have changed."""
         state = [*self.optimizer.state, *self.module.buffers(), self.cursor]
         kept = [t.clone() for t in state]
         yield
@@ -137,7 +137,7 @@ class Stack:
             tensor.copy_(before)
 
     def _step(self, size: int) -> None:
-        """One step of SGD of all networks on their next ``size`` examples; nothing here waits for the device."""
+        """One step of SGD of all networks on their next ``size`` examples, without waiting for the device."""
         x, y = self._batch(size)
         loss = nn.functional.cross_entropy(self.forward(x).flatten(0, 1), y.flatten(), reduction="sum") / size
         with torch.no_grad():
@@ -160,7 +160,7 @@ class Stack:
         return x.permute(0, 1, 4, 2, 3).expand(networks, -1, -1, -1, -1), labels
 
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The different sets of training images [S, N, H, W, C], and which of them each network has [P]."""
+        """The different sets of training images [S, N, H, W, C], and the index of each network's set [P]."""
         found: dict[int, int] = {}
         images, source = [], []
         for member in self.members:
@@ -173,7 +173,7 @@ class Stack:
         return stacked, torch.tensor(source, device=self.device)
 
     def _momentum(self, name: str) -> torch.Tensor:
-        """From the members' optimizers, as a checkpoint has left them."""
+        """The momentum buffers of one parameter from the members' optimizers [P, ...]; zeros if there are none yet."""
         buffers = []
         for member in self.members:
             parameter = member.network.get_parameter(name)
@@ -185,10 +185,10 @@ class Stack:
 
 
 class StackedEngine:
-    """Members of one shape as one stacked network; see ``members.Engine``.
+    """Trains members of the same shape as one stack; see ``members.Engine``.
 
     Args:
-        backend: how they are computed, a key of ``backends.BACKENDS``.
+        backend: how convolutions are computed, a key of ``backends.BACKENDS``.
     """
 
     def __init__(self, backend: str = "grouped") -> None:

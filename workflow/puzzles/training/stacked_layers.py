@@ -42,7 +42,7 @@ class StackedLinear(nn.Module):
 
 
 class StackedBatchNorm(nn.Module):
-    """P batch norms as one over P * C channels; the running statistics of masked networks stay as they are."""
+    """P batch norms as one layer; networks that are not ``active`` keep their running statistics."""
 
     def __init__(self, layers: list[nn.BatchNorm1d | nn.BatchNorm2d]) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class StackedBatchNorm(nn.Module):
 
 
 class StackedBlock(nn.Module):
-    """P residual blocks (``networks.Block``)."""
+    """P residual blocks (``networks.architectures.Block``)."""
 
     def __init__(self, blocks: list[Block], convolve: Convolve) -> None:
         super().__init__()
@@ -95,12 +95,12 @@ class MeanOverMap(nn.Module):
 
 
 def stack(networks: list[nn.Module], convolve: Convolve) -> nn.Sequential:
-    """One module that computes what each of P networks of one architecture does; parameters carry the same names."""
+    """One module that computes P networks of the same architecture; its parameters have the same names as theirs."""
     return _stacked(networks, convolve)
 
 
 def share(stacked: nn.Module, networks: list[nn.Module]) -> None:
-    """Make the parameters and buffers of the networks views of the stack's: what a step changes is theirs at once."""
+    """Make the networks' parameters and buffers views of the stack's, so that a step changes them too."""
     parameters, buffers = dict(stacked.named_parameters()), dict(stacked.named_buffers())
     for k, network in enumerate(networks):
         for name, parameter in network.named_parameters():

@@ -7,7 +7,7 @@ from torch import nn
 
 from puzzles.config.specs import NetworkSpec
 
-ALIGNMENT = 64  # numbers: every tensor starts where wide loads may
+ALIGNMENT = 64  # numbers; every tensor starts at a multiple of it, where wide loads are possible
 
 
 class StackedSGD:
@@ -35,7 +35,7 @@ class StackedSGD:
 
     @property
     def momenta(self) -> list[torch.Tensor]:
-        """The momentum buffer of each parameter, [P, ...]: views of what steps change."""
+        """The momentum buffer of each parameter, [P, ...], as views that steps change."""
         return self._views(self._momenta)
 
     @property
@@ -44,7 +44,7 @@ class StackedSGD:
         return [self._values, self._momenta]
 
     def set_rates(self, rates: list[float]) -> None:
-        """The learning rate of each network from now on; one with rate 0 stays as it is."""
+        """Set the learning rate of each network; one with rate 0 keeps its weights."""
         self._lr.copy_(self._each(rates))
 
     def step(self, loss: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes of one training job: forked, so that modules and data are there at once and in memory only once."""
+"""Worker processes of one training job. They are forked, to share the modules and data that are already loaded."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -16,7 +16,7 @@ from puzzles.base.errors import TrainingError
 
 @dataclass(frozen=True)
 class Failure:
-    """How a worker tells that it has failed."""
+    """What a worker sends when it has failed."""
 
     error: BaseException
 
@@ -24,7 +24,7 @@ class Failure:
 def run_workers(count: int, work: Callable[[Callable[[object], None]], None], handle: Callable[[object], None]) -> None:
     """Run ``work`` in ``count`` processes until all have ended.
 
-    When one fails, the others are ended. When this process ends, whether by itself or killed, so do they.
+    When one fails, the others are stopped. When this process ends or is killed, they end too.
 
     Args:
         work: called in each process with a function that sends a value here.
@@ -40,7 +40,7 @@ def run_workers(count: int, work: Callable[[Callable[[object], None]], None], ha
         receiving, sending = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(work, sending), daemon=True)
         process.start()
-        sending.close()  # the worker's end is now the only one: when it ends, there is nothing more to receive
+        sending.close()  # only the worker can send now, so receiving ends when the worker does
         running[receiving] = process
     try:
         while running:
