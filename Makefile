@@ -1,4 +1,4 @@
-# The commands a reader needs. Everything else is plain Snakemake: .venv/bin/snakemake --help
+# The commands that a reader needs. Everything else is plain Snakemake: .venv/bin/snakemake --help
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
@@ -16,7 +16,7 @@ figures: .venv/installed  ## every figure and the report of a published run, wit
 publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published publish $(RUN)
 
-bench: .venv/installed  ## the engine beside what the tutorials do, on this machine, into results/bench
+bench: .venv/installed  ## compare the engine with the usual tutorials' code on this machine, into results/bench
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/compare.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/backends.py
@@ -35,6 +35,7 @@ lint: .venv/installed
 	$(SNAKEMAKE) --lint
 
 .venv/installed: envs/requirements.txt
+	@echo "Installing up to $$(grep -c == $<) packages into .venv, about 6 GB with PyTorch; this takes a few minutes."
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --requirement envs/requirements.txt
+	.venv/bin/pip install --requirement $<
 	touch $@
