@@ -115,7 +115,7 @@ class Stack:
         fixed = torch.are_deterministic_algorithms_enabled()
         with self._undone(), torch.backends.cudnn.flags(enabled=True, benchmark=not fixed, deterministic=fixed):
             side.wait_stream(here)
-            with torch.cuda.generator(side):
+            with torch.cuda.stream(side):
                 self._warm_up(size)  # cuDNN times its algorithms
             with torch.cuda.graph(graph, pool=self.pool, stream=side), joined_streams(self.device):
                 self._step(size)
