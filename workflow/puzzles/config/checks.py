@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jsonschema
 import yaml
@@ -29,7 +31,7 @@ EXPECTED = {
 }
 
 
-def check_schema(raw: dict) -> None:
+def check_schema(raw: object) -> None:
     """Raise the clearest of the schema's objections."""
     _check_plain(raw, "")
     validator = jsonschema.Draft202012Validator(_schema())
@@ -67,8 +69,10 @@ def _check_plain(value: object, key: str) -> None:
 
 def _one_line(error: jsonschema.ValidationError, key: str = "") -> str:
     key = key or ".".join(str(p) for p in error.absolute_path)
-    rule, wanted, found = error.validator, error.validator_value, error.instance
-    properties = error.schema.get("properties", {})
+    assert isinstance(error.schema, Mapping)  # the part of the schema that objects; no part of ours is just true or false
+    wanted: Any = error.validator_value  # whatever YAML can say, as is what was found
+    found: Any = error.instance
+    rule, properties = error.validator, error.schema.get("properties", {})
     if rule == "additionalProperties":
         unknown = next(k for k in found if k not in properties)
         return f"config: {_join(key, unknown)}: unknown key; expected one of {', '.join(properties)}"

@@ -45,8 +45,10 @@ def load_config(raw: dict) -> Config:
     Raises:
         ConfigError: one line with the key, what was found and what was expected.
     """
-    raw = _without_nulls(raw)
-    check_schema(raw)
+    given = _without_nulls(raw)
+    check_schema(given)
+    assert isinstance(given, dict)  # says the schema
+    raw = given
     known = list(raw["experiments"])
     chosen = raw["run"].get("experiments", "all")
     chosen = known if chosen == "all" else chosen

@@ -77,7 +77,8 @@ class Preparation:
             mean, std = _statistics(train, spec, self.dataset.name)
             for images in (train, test):
                 images.sub_(mean).div_(std)
-            self._scaled[key] = tuple(images.to(self.device) for images in (train, test, -mean / std))
+            black = -mean / std
+            self._scaled[key] = (train.to(self.device), test.to(self.device), black.to(self.device))
         return self._scaled[key]
 
 

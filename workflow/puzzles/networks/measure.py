@@ -86,7 +86,7 @@ def measurements(
     rows = []
     for norm in norms:
         scale = normalizer(network, norm, x0)
-        row = {"norm": norm, "rho": scale, **common}
+        row: dict[str, float | str] = {"norm": norm, "rho": scale, **common}
         row |= _losses(train / scale, test / scale, examples, "norm_") | _errors(
             train / scale, test / scale, examples, "norm_"
         )

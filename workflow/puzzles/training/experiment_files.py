@@ -23,7 +23,8 @@ def write_networks(path: str | Path, networks: Iterable[Network], select: Iterab
     Tensors are named ``<network>/<parameter>``; networks of a second and further snapshot are named
     ``<network>@<snapshot>``. The one metadata key, ``specs``, maps each to its spec.
     """
-    tensors, specs = {}, {}
+    tensors: cache.State = {}
+    specs: dict[str, dict] = {}
     for network in networks:
         entry = _entry(network, digest)
         for k, s in enumerate(select):

@@ -19,8 +19,9 @@ WARM_UP = 3  # steps before one is recorded
 def stackable(member: Member) -> tuple:
     """What members must have in common to step together: everything that decides the shape of a step."""
     spec, (channels, height, width) = member.spec, member.examples.input_shape
-    classes = member.network[-1].out_features
-    shapes = (channels, height, width, len(member.examples.train_y), classes)
+    last = member.network[-1]
+    assert isinstance(last, nn.Linear)
+    shapes = (channels, height, width, len(member.examples.train_y), last.out_features)
     scaling = (spec.input_mean, spec.input_std)  # decides what is black beside a crop
     return (spec.architecture, spec.batch_size, spec.augment, scaling, spec.precision, shapes)
 
@@ -54,7 +55,7 @@ class Stack:
         self.crops = torch.zeros(3, len(members), count, dtype=torch.int64, device=self.device)
         self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}  # by batch size
-        self.pool: tuple[int, int] | None = None  # their memory
+        self.pool: torch.cuda._POOL_HANDLE | None = None  # their memory
 
     def train_epoch(self, active: list[bool]) -> None:
         """Every batch of one epoch; networks that are not active keep their weights and statistics."""
@@ -162,7 +163,8 @@ class Stack:
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The different sets of training images [S, N, H, W, C], and which of them each network has [P]."""
         found: dict[int, int] = {}
-        images, source = [], []
+        images: list[torch.Tensor] = []
+        source: list[int] = []
         for member in self.members:
             key = member.examples.train_x.data_ptr()
             if key not in found:
