@@ -40,6 +40,9 @@ def measure_experiment(
         trained: the file of ``training.write_networks``.
         history: the table of ``training.write_history``, from which the epoch of each snapshot follows.
         device: where the networks compute.
+
+    Raises:
+        ValueError: the file of networks was written for another configuration.
     """
     specs, states = read_networks(trained)
     epochs = {name: rows.to_dict("records") for name, rows in read_csv(history).groupby("network")}

@@ -32,7 +32,11 @@ EXPECTED = {
 
 
 def check_schema(raw: object) -> None:
-    """Raise the clearest of the schema's objections."""
+    """Raise the clearest of the schema's objections.
+
+    Raises:
+        ConfigError: the configuration is not as the schema says.
+    """
     _check_plain(raw, "")
     validator = jsonschema.Draft202012Validator(_schema())
     errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
@@ -41,7 +45,11 @@ def check_schema(raw: object) -> None:
 
 
 def check_value(key: str, axis: str, value: float) -> None:
-    """Raise when a swept value is not one that its setting could have."""
+    """Raise when a swept value is not one that its setting could have.
+
+    Raises:
+        ConfigError: the value is not as the schema says of its setting.
+    """
     setting = {"width": {"type": "integer", "minimum": 1}}.get(axis) or _schema()["$defs"]["network"]["properties"][axis]
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(setting).iter_errors(value))
     if error is not None:
@@ -99,13 +107,21 @@ def _listed(wanted: object) -> str:
 
 
 def expect_known(key: str, name: str, known: list[str], noun: str) -> None:
-    """Raise unless ``name`` is one of ``known``."""
+    """Raise unless ``name`` is one of ``known``.
+
+    Raises:
+        ConfigError: it is none of them; the message lists them.
+    """
     if name not in known:
         raise ConfigError(f"config: {key}: found {name!r}, expected a known {noun}: {', '.join(known)}")
 
 
 def check_network(key: str, spec: NetworkSpec, source: str) -> None:
-    """What a schema cannot say: values that only make sense together."""
+    """What a schema cannot say: values that only make sense together.
+
+    Raises:
+        ConfigError: two settings contradict each other, or one does not fit a data set whose form is known.
+    """
 
     def fail(field: str, found: object, expected: str) -> None:
         raise ConfigError(f"config: {key}.{field}: found {found!r}, expected {expected}")
@@ -139,7 +155,11 @@ USES = {  # the settings that a builder looks at
 
 
 def check_architecture(key: str, architecture: Architecture) -> None:
-    """Raise when an architecture lacks, contradicts or exceeds what its builder needs."""
+    """Raise when an architecture lacks, contradicts or exceeds what its builder needs.
+
+    Raises:
+        ConfigError: the first setting of it that is wrong.
+    """
     unused = sorted(set(as_dict(architecture)) - USES[architecture.builder])
     if unused:
         uses = ", ".join(sorted(USES[architecture.builder] - {"builder"}))

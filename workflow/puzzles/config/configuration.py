@@ -63,7 +63,11 @@ def load_config(raw: dict) -> Config:
 
 
 def load_config_files(*paths: str | Path) -> Config:
-    """``load_config`` for YAML files, later ones laid over earlier ones (``snakemake --configfile`` does the same)."""
+    """``load_config`` for YAML files, later ones laid over earlier ones (``snakemake --configfile`` does the same).
+
+    Raises:
+        ConfigError: as ``load_config``.
+    """
     merged: dict = {}
     for path in paths:
         merged = _merge(merged, yaml.safe_load(Path(path).read_text()))

@@ -112,5 +112,9 @@ def write_npz(dataset: Dataset, path: str | Path) -> None:
 
 
 def read_dataset(path: str | Path) -> Dataset:
-    """The stored data set at ``path``; its file name is its name."""
+    """The stored data set at ``path``; its file name is its name.
+
+    Raises:
+        DataError: as ``read_npz``.
+    """
     return read_npz(path, Path(path).stem)

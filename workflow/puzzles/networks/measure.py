@@ -75,6 +75,9 @@ def measurements(
 
     Returns:
         The rows, and the largest unnormalized output of each training example, [N].
+
+    Raises:
+        RuntimeError: without its batch norm the network computes something else.
     """
     network = network if has_shortcuts(network) else _absorbed(network, examples)
     with watched_units(network) as active_units:

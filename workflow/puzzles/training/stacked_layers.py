@@ -112,7 +112,11 @@ class MeanOverMap(nn.Module):
 
 
 def stack(networks: Sequence[nn.Module], convolve: Convolve) -> nn.Module:
-    """One module that computes what each of P networks of one architecture does; parameters carry the same names."""
+    """One module that computes what each of P networks of one architecture does; parameters carry the same names.
+
+    Raises:
+        TypeError: a layer is of a kind that has no stacked form.
+    """
     return _stacked(networks, convolve)
 
 
