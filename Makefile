@@ -31,6 +31,7 @@ test: .venv/installed
 lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/mypy
 	.venv/bin/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
 

@@ -156,20 +156,20 @@ def test_one_more_std_trains_exactly_one_network(finished: Workspace) -> None:
 
 def test_a_figures_entry_changes_one_figure_and_the_report(finished: Workspace) -> None:
     finished.change("figures.fig02", {"title": "Another title"})
-    assert finished.planned() == {"figure": 1, "report": 1}
+    assert finished.planned() == {"figure": 1, "write_report": 1}
 
 
 def test_the_plot_module_changes_figures_only(finished: Workspace) -> None:
-    module = finished.folder / "workflow/puzzles/panels.py"
+    module = finished.folder / "workflow/puzzles/output/axes.py"
     module.write_text(module.read_text().replace('ax.set_title(panel["title"], loc="left")', 'ax.set_title(panel["title"])'))
-    assert finished.planned() == {"figure": 3, "report": 1}
+    assert finished.planned() == {"figure": 3, "write_report": 1}
     before = finished.networks()
     finished.snakemake()
     assert finished.networks() == before
 
 
 def test_a_comment_in_the_plot_module_changes_nothing(finished: Workspace) -> None:
-    module = finished.folder / "workflow/puzzles/plots.py"
+    module = finished.folder / "workflow/puzzles/output/plots.py"
     module.write_text(module.read_text() + "\n# a remark\n")
     assert finished.planned() == {}
 
@@ -177,8 +177,8 @@ def test_a_comment_in_the_plot_module_changes_nothing(finished: Workspace) -> No
 def test_the_scorecard_alone_draws_nothing(finished: Workspace) -> None:
     claims = finished.folder / "workflow/claims.yaml"
     claims.write_text(claims.read_text().replace("at_most: 1.0e-5", "at_most: 1.0e-4"))
-    assert finished.planned("tables") == {"scorecard": 1}
-    assert finished.planned() == {"scorecard": 1, "report": 1}
+    assert finished.planned("tables") == {"judge": 1}
+    assert finished.planned() == {"judge": 1, "write_report": 1}
 
 
 def test_the_whole_paper_is_planned_within_seconds(empty: Workspace) -> None:

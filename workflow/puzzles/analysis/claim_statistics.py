@@ -111,18 +111,18 @@ def fit(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 def slope_difference(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """The absolute difference between the slopes of an experiment under two norms."""
     lines = [fitted_line(evidence, experiments[0], norm, "all") for norm in test["norms"]]
-    if any(line is None or not np.isfinite(line.slope) for line in lines):
+    slopes = [line.slope for line in lines if line is not None and np.isfinite(line.slope)]
+    if len(slopes) < len(lines):
         return Found(np.nan, because="fewer networks than a line needs")
-    return Found(float(abs(lines[0].slope - lines[1].slope)))
+    return Found(float(abs(slopes[0] - slopes[1])))
 
 
 @statistic
 def slope_intervals_apart(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """How many pairs of experiments have slopes (without random labels) whose 95 % intervals do not overlap."""
-    lines = [fitted_line(evidence, e, evidence.config.experiments[e].norms[0], WITHOUT) for e in experiments]
-    without = [
-        name for name, line in zip(experiments, lines, strict=True) if line is None or not np.isfinite(line.slope_boot_low)
-    ]
+    found = [(e, fitted_line(evidence, e, evidence.config.experiments[e].norms[0], WITHOUT)) for e in experiments]
+    lines = [line for _, line in found if line is not None and np.isfinite(line.slope_boot_low)]
+    without = [e for e, line in found if line is None or not np.isfinite(line.slope_boot_low)]
     if without:
         return Found(np.nan, because=f"no line with an interval in {', '.join(without)}")
     ends = [(line.slope_boot_low, line.slope_boot_high) for line in lines]

@@ -35,7 +35,8 @@ def derived(table: pd.DataFrame) -> pd.DataFrame:
     columns["overparametrized"] = table.num_parameters > table.train_size
     columns["max_output_spread"] = table.max_output_std / table.max_output_mean
     ratios = (table[f"max_output_{s}"] / table[f"norm_max_output_{s}"] / table.rho - 1 for s in ("mean", "std"))
-    columns["scale_mismatch"] = np.maximum(*(ratio.abs() for ratio in ratios))
+    of_mean, of_std = (ratio.abs() for ratio in ratios)
+    columns["scale_mismatch"] = np.maximum(of_mean, of_std)
     for name in MARGINS:
         margin = table[f"margin_train_{name}"]
         columns[f"inverse_margin_{name}"] = 1 / margin.where(margin > 0)

@@ -13,7 +13,7 @@ PIVOT_COLUMNS = ("pivot_slope", "pivot_slope_low", "pivot_slope_high", "pivot_r2
 PREDICTORS = ("norm_train_loss", "norm_test_loss", "train_loss", "rho", "inverse_margin_min", "inverse_margin_p10", "value")
 
 
-def fit_line(x: np.ndarray, y: np.ndarray, chance: float = np.nan) -> dict[str, float]:
+def fit_line(x: np.ndarray | pd.Series, y: np.ndarray | pd.Series, chance: float = np.nan) -> dict[str, float]:
     """Ordinary least squares of y on x, the line of slope 1, and the line through the pivot (chance, chance).
 
     Returns slope and intercept with 95 % intervals, R2, adjusted R2, RMSE (divided by n - 2, as in Figs 9, 10, 15, 16);

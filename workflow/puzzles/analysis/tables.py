@@ -40,6 +40,9 @@ def measure_experiment(
         trained: a file of ``experiment_files.write_networks``.
         history: the table of ``experiment_files.write_history``, which gives the epoch of each snapshot.
         device: where the networks compute.
+
+    Raises:
+        ValueError: the file of networks was written for another configuration.
     """
     specs, states = read_networks(trained)
     epochs = {name: rows.to_dict("records") for name, rows in read_csv(history).groupby("network")}
@@ -61,7 +64,7 @@ def measure_experiment(
             by_norm, max_outputs = measurements(module, examples, experiment.norms, x0)
             for row in by_norm:
                 kept = {"snapshot": select.name, "epoch": select.pick(epochs[network.name])["epoch"]}
-                kept["met_criterion"] = select.met(row["train_loss"], row["train_error"])
+                kept["met_criterion"] = select.met(float(row["train_loss"]), float(row["train_error"]))
                 rows.append(about | kept | row)
             if k == 0:
                 histograms.append(_histogram(experiment, network, max_outputs / by_norm[0]["rho"]))

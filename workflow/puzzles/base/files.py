@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 STALE = 3600  # seconds; nothing here takes that long to write
 
@@ -42,7 +43,7 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = None
+        self._file: IO[str] | None = None
 
     def acquire(self) -> bool:
         """Take the lock if nobody holds it."""

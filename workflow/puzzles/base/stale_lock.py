@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-_alive: list[IO] = []  # held until this process ends
+_alive: list[IO[str]] = []  # held until this process ends
 
 
 def clear_stale_lock(root: Path = Path(".snakemake")) -> None:

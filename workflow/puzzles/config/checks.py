@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import jsonschema
 import yaml
@@ -29,8 +31,12 @@ EXPECTED = {
 }
 
 
-def check_schema(raw: dict) -> None:
-    """Raise an error for the most relevant violation of the schema."""
+def check_schema(raw: object) -> None:
+    """Raise an error for the most relevant violation of the schema.
+
+    Raises:
+        ConfigError: the configuration is not as the schema says.
+    """
     _check_plain(raw, "")
     validator = jsonschema.Draft202012Validator(_schema())
     errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
@@ -39,7 +45,11 @@ def check_schema(raw: dict) -> None:
 
 
 def check_value(key: str, axis: str, value: float) -> None:
-    """Raise an error if a swept value is not allowed for its setting."""
+    """Raise an error if a swept value is not allowed for its setting.
+
+    Raises:
+        ConfigError: the value is not as the schema says of its setting.
+    """
     setting = {"width": {"type": "integer", "minimum": 1}}.get(axis) or _schema()["$defs"]["network"]["properties"][axis]
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(setting).iter_errors(value))
     if error is not None:
@@ -67,8 +77,10 @@ def _check_plain(value: object, key: str) -> None:
 
 def _one_line(error: jsonschema.ValidationError, key: str = "") -> str:
     key = key or ".".join(str(p) for p in error.absolute_path)
-    rule, wanted, found = error.validator, error.validator_value, error.instance
-    properties = error.schema.get("properties", {})
+    assert isinstance(error.schema, Mapping)  # the part of the schema that objects; no part of ours is just true or false
+    wanted: Any = error.validator_value  # whatever YAML can say, as is what was found
+    found: Any = error.instance
+    rule, properties = error.validator, error.schema.get("properties", {})
     if rule == "additionalProperties":
         unknown = next(k for k in found if k not in properties)
         return f"config: {_join(key, unknown)}: unknown key; expected one of {', '.join(properties)}"
@@ -95,13 +107,21 @@ def _listed(wanted: object) -> str:
 
 
 def expect_known(key: str, name: str, known: list[str], noun: str) -> None:
-    """Raise an error unless ``name`` is one of ``known``."""
+    """Raise an error unless ``name`` is one of ``known``.
+
+    Raises:
+        ConfigError: it is none of them; the message lists them.
+    """
     if name not in known:
         raise ConfigError(f"config: {key}: found {name!r}, expected a known {noun}: {', '.join(known)}")
 
 
 def check_network(key: str, spec: NetworkSpec, source: str) -> None:
-    """Check what the schema cannot: settings that must fit each other and the data set."""
+    """Check what the schema cannot: settings that must fit each other and the data set.
+
+    Raises:
+        ConfigError: two settings contradict each other, or one does not fit a data set whose form is known.
+    """
 
     def fail(field: str, found: object, expected: str) -> None:
         raise ConfigError(f"config: {key}.{field}: found {found!r}, expected {expected}")
@@ -135,7 +155,11 @@ USES = {  # the settings that each builder uses
 
 
 def check_architecture(key: str, architecture: Architecture) -> None:
-    """Raise an error if a setting of an architecture is missing, wrong, or not used by its builder."""
+    """Raise an error if a setting of an architecture is missing, wrong, or not used by its builder.
+
+    Raises:
+        ConfigError: the first setting of it that is wrong.
+    """
     unused = sorted(set(as_dict(architecture)) - USES[architecture.builder])
     if unused:
         uses = ", ".join(sorted(USES[architecture.builder] - {"builder"}))

@@ -20,8 +20,8 @@ def our_choices(raw: dict, path: Path = paths.PAPER_CONFIG) -> list[dict]:
     """
     text = path.read_text()
     on_line: dict[int, tuple[str, ...]] = {}
-    for key, line in _keys(yaml.compose(text)):
-        on_line.setdefault(line, key)  # the outermost key of a line: keys come before those inside them
+    for key, at in _keys(yaml.compose(text)):
+        on_line.setdefault(at, key)  # the outermost key of a line: keys come before those inside them
     found = []
     for number, line in enumerate(text.splitlines()):
         comment = line.partition("#")[2].strip()
@@ -44,7 +44,7 @@ def changes(raw: dict, path: Path = paths.PAPER_CONFIG) -> list[dict]:
     return rows
 
 
-def _keys(node: yaml.Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
+def _keys(node: yaml.Node | None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value != "<<":

@@ -45,8 +45,10 @@ def load_config(raw: dict) -> Config:
     Raises:
         ConfigError: one line with the key, what was found and what was expected.
     """
-    raw = _without_nulls(raw)
-    check_schema(raw)
+    given = _without_nulls(raw)
+    check_schema(given)
+    assert isinstance(given, dict)  # says the schema
+    raw = given
     known = list(raw["experiments"])
     chosen = raw["run"].get("experiments", "all")
     chosen = known if chosen == "all" else chosen
@@ -61,7 +63,11 @@ def load_config(raw: dict) -> Config:
 
 
 def load_config_files(*paths: str | Path) -> Config:
-    """``load_config`` for YAML files, later ones laid over earlier ones (``snakemake --configfile`` does the same)."""
+    """``load_config`` for YAML files, later ones laid over earlier ones (``snakemake --configfile`` does the same).
+
+    Raises:
+        ConfigError: as ``load_config``.
+    """
     merged: dict = {}
     for path in paths:
         merged = _merge(merged, yaml.safe_load(Path(path).read_text()))

@@ -4,14 +4,22 @@ import contextlib
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from puzzles.base.errors import PuzzleError
 from puzzles.config.configuration import Config, load_config
 
 
+class Job(Protocol):
+    """The parts used here of the object ``snakemake`` that Snakemake gives to each script."""
+
+    log: Sequence[str]
+    config: dict
+
+
 @contextlib.contextmanager
-def job(snakemake: object) -> Iterator[Config]:
+def job(snakemake: Job) -> Iterator[Config]:
     """Yield the configuration of a job. Its log goes to the rule's log file, warnings also to the terminal."""
     to_file = logging.FileHandler(snakemake.log[0], mode="w")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))

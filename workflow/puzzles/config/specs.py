@@ -5,6 +5,12 @@ import json
 import typing
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
+from typing import Any, TypeVar
+
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # known to type checkers only
+
+Description = TypeVar("Description", bound="DataclassInstance")
 
 # Increase it when a change of the code trains the same spec to other weights: all cached networks are then trained again.
 TRAINER_VERSION = 1
@@ -82,17 +88,17 @@ class NetworkSpec:
         return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
 
 
-def as_dict(spec: object) -> dict:
+def as_dict(spec: "DataclassInstance") -> dict:
     """The fields that have no default or differ from it: a new field with a default changes no existing hash."""
     values = {}
     for f in fields(spec):
         value = getattr(spec, f.name)
         if f.name == "trainer_version" or value != f.default:
-            values[f.name] = as_dict(value) if is_dataclass(value) else value
+            values[f.name] = as_dict(value) if is_dataclass(value) and not isinstance(value, type) else value
     return values
 
 
-def from_dict(kind: type, values: dict) -> object:
+def from_dict(kind: type[Description], values: dict) -> Description:
     """The inverse of ``as_dict``; numbers and lists take the type of their field, so 1 and 1.0 give one hash."""
     types = typing.get_type_hints(kind)
     return kind(**{name: _coerce(types[name], value) for name, value in values.items()})
@@ -103,7 +109,7 @@ def canonical(spec: NetworkSpec) -> str:
     return json.dumps(as_dict(spec), sort_keys=True, separators=(",", ":"))
 
 
-def _coerce(kind: type, value: object) -> object:
+def _coerce(kind: type, value: Any) -> object:
     if is_dataclass(kind):
         return value if isinstance(value, kind) else from_dict(kind, value)
     if typing.get_origin(kind) is tuple:

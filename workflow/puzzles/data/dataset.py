@@ -1,7 +1,6 @@
 """Data sets as they are stored: arrays, checks of their form, npz files."""
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +35,7 @@ class Dataset:
         for key in KEYS:
             array = np.ascontiguousarray(getattr(self, key))
             total.update(f"{key} {array.shape} {array.dtype}".encode())
-            total.update(array)
+            total.update(array.data)
         return total.hexdigest()
 
 
@@ -112,6 +111,10 @@ def write_npz(dataset: Dataset, path: str | Path) -> None:
         np.savez(temporary, **{key: getattr(dataset, key) for key in KEYS})
 
 
-def read_dataset(path: str | os.PathLike) -> Dataset:
-    """The stored data set at ``path``; its file name is its name."""
+def read_dataset(path: str | Path) -> Dataset:
+    """The stored data set at ``path``; its file name is its name.
+
+    Raises:
+        DataError: as ``read_npz``.
+    """
     return read_npz(path, Path(path).stem)

@@ -39,7 +39,11 @@ class Preparation:
         self._subsets: dict[tuple, torch.Tensor] = {}
 
     def examples(self, spec: NetworkSpec) -> Examples:
-        """The examples of a spec: subset, labels and scaling, each from the spec's own streams."""
+        """The examples of a spec: subset, labels and scaling, each from the spec's own streams.
+
+        Raises:
+            DataError: the data set has too few training examples, or other channels than the spec.
+        """
         data = self.dataset
         subset = train_subset(data.train_y, spec.train_size, spec.subset_seed, data.name)
         train_y, test_y = data.train_y[subset], data.test_y
@@ -57,7 +61,11 @@ class Preparation:
         return Examples(train_x, next(labels), test_x, next(labels), black)
 
     def reference_image(self, spec: NetworkSpec, index: int = 0) -> torch.Tensor:
-        """x0 [H, W, C] of the output norm: one image of the whole training set, the same for every network."""
+        """x0 [H, W, C] of the output norm: one image of the whole training set, the same for every network.
+
+        Raises:
+            DataError: there is no image of this index, or the data set has other channels than the spec.
+        """
         train = self.scaled_images(spec)[0]
         if index >= len(train):
             raise DataError(
@@ -66,18 +74,27 @@ class Preparation:
         return train[index]
 
     def reference_images(self, spec: NetworkSpec, count: int) -> torch.Tensor:
-        """The first ``count`` images of the whole training set (all, if there are fewer), [n, H, W, C]."""
+        """The first ``count`` images of the whole training set (all, if there are fewer), [n, H, W, C].
+
+        Raises:
+            DataError: as ``scaled_images``.
+        """
         return self.scaled_images(spec)[0][:count]
 
     def scaled_images(self, spec: NetworkSpec) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """All training images and all test images [N, H, W, C] as a spec scales them, and a black pixel [C]."""
+        """All training images and all test images [N, H, W, C] as a spec scales them, and a black pixel [C].
+
+        Raises:
+            DataError: the spec has numbers for other channels than the images have, or a channel is the same everywhere.
+        """
         key = _scaling(spec)
         if key not in self._scaled:
             train, test = (_floats(x, spec.image_size) for x in (self.dataset.train_x, self.dataset.test_x))
             mean, std = _statistics(train, spec, self.dataset.name)
             for images in (train, test):
                 images.sub_(mean).div_(std)
-            self._scaled[key] = tuple(images.to(self.device) for images in (train, test, -mean / std))
+            black = -mean / std
+            self._scaled[key] = (train.to(self.device), test.to(self.device), black.to(self.device))
         return self._scaled[key]
 
 
@@ -90,6 +107,9 @@ def train_subset(labels: np.ndarray, size: int, seed: int, name: str) -> np.ndar
     """Indices of a class-stratified training subset; smaller ones are prefixes of larger ones. 0 takes all, in order.
 
     Examples are permuted, then ordered so that in every prefix each class has its share of the whole, to one example.
+
+    Raises:
+        DataError: there are fewer examples than ``size``.
     """
     if size == 0 or size == len(labels):
         return np.arange(len(labels))

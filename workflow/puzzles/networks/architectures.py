@@ -16,7 +16,7 @@ from puzzles.networks.layers import Conv2d, Flatten
 LAYERS = (nn.Conv2d, nn.Linear)
 
 
-def build(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+def build(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> nn.Sequential:
     """A module that maps images [B, C, H, W] to logits [B, num_classes], with uninitialized weights.
 
     Raises:
@@ -142,19 +142,26 @@ def absorb_batch_norm(network: nn.Module) -> nn.Module:
     """
     absorbed = copy.deepcopy(network).eval()
     for module in list(absorbed.modules()):
-        layer, where = None, ""
+        layer: nn.Conv2d | nn.Linear | None = None
+        where = ""
         for name, child in list(module.named_children()):
             if isinstance(child, LAYERS):
                 layer, where = child, name
             elif isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                fuse = fusion.fuse_conv_bn_eval if isinstance(layer, nn.Conv2d) else fusion.fuse_linear_bn_eval
-                fused = fuse(copy.deepcopy(layer).double().eval(), copy.deepcopy(child).double().eval())
-                setattr(module, where, fused.to(layer.weight.dtype))
+                assert layer is not None  # the one before
+                setattr(module, where, _fused(layer, child).to(layer.weight.dtype))
                 setattr(module, name, nn.Identity())
     return absorbed
 
 
-def weight_layers(network: nn.Module) -> list[tuple[str, nn.Module]]:
+def _fused(layer: nn.Conv2d | nn.Linear, batch_norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Conv2d | nn.Linear:
+    layer, batch_norm = copy.deepcopy(layer).double().eval(), copy.deepcopy(batch_norm).double().eval()
+    if isinstance(layer, nn.Conv2d):
+        return fusion.fuse_conv_bn_eval(layer, batch_norm)
+    return fusion.fuse_linear_bn_eval(layer, batch_norm)
+
+
+def weight_layers(network: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
     """The layers with weights, in the order in which they are computed."""
     return [(name, layer) for name, layer in network.named_modules() if isinstance(layer, LAYERS)]
 

@@ -20,6 +20,14 @@ def conv2d(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return _Convolution.apply(x, weight)
 
 
+class _Kept(torch.autograd.function.FunctionCtx):
+    """What the step forward leaves for the step back, as torch hands it over."""
+
+    saved_tensors: tuple[torch.Tensor, ...]
+    kernel: int
+    channels_last: bool
+
+
 class _Convolution(torch.autograd.Function):
     """Multiply spectra instead of summing over the kernel; of the S x S results, those that wrap around are dropped.
 
@@ -28,7 +36,7 @@ class _Convolution(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: _Kept, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         side, (f, c, k, _) = x.shape[-1], weight.shape
         waves = _waves(side, k, x.dtype)
         filters = waves @ weight.permute(2, 3, 1, 0).reshape(k * k, c * f).to(waves.dtype)  # conjugate spectra
@@ -43,7 +51,7 @@ class _Convolution(torch.autograd.Function):
         return torch.cat(results)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def backward(ctx: _Kept, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         filters, *spectra = ctx.saved_tensors
         k, side = ctx.kernel, gradient.shape[-1] + ctx.kernel - 1
         of_images, of_filters = [], torch.zeros_like(filters)

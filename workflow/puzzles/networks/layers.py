@@ -13,6 +13,8 @@ class Conv2d(nn.Conv2d):
     gradient of filters with a single channel takes several times as long.
     """
 
+    padding: tuple[int, int]  # never one of torch's words for it
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, F, H', W']."""
         if self.training and torch.is_grad_enabled() and x.device.type == "cpu":

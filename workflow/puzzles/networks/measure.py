@@ -76,6 +76,9 @@ def measurements(
 
     Returns:
         The rows, and the largest unnormalized output of each training example, [N].
+
+    Raises:
+        RuntimeError: without its batch norm the network computes something else.
     """
     network = network if has_shortcuts(network) else _absorbed(network, examples)
     with watched_units(network) as active_units:
@@ -87,7 +90,7 @@ def measurements(
     rows = []
     for norm in norms:
         scale = normalizer(network, norm, x0)
-        row = {"norm": norm, "rho": scale, **common}
+        row: dict[str, float | str] = {"norm": norm, "rho": scale, **common}
         row |= _losses(train / scale, test / scale, examples, "norm_") | _errors(
             train / scale, test / scale, examples, "norm_"
         )

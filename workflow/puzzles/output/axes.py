@@ -6,10 +6,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axis import Axis
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from puzzles.config.experiments import Experiment
 from puzzles.output import style
+
+Level = tuple[Callable[..., Line2D], tuple[float, float], float, str]  # what draws it, its limits, where it is, its label
+Curve = tuple[np.ndarray, style.Look]  # heights and look
 
 
 def finish(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None) -> None:
@@ -49,8 +53,8 @@ def _lines(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None
     limits, y_limits = ax.get_xlim(), ax.get_ylim()
     x = np.linspace(*limits, 200)
     kinds = panel.get("lines", [])
-    has_line = fit is not None and np.isfinite(fit.slope)
-    curves = _curves(panel, table, fit if has_line else None, x)
+    line = fit if fit is not None and np.isfinite(fit.slope) else None
+    curves = _curves(panel, table, line, x)
     if "paper" in panel:
         stated = panel["paper"]["intercept"] + panel["paper"]["slope"] * x
         curves["the paper's line, on its data"] = (stated, {"color": style.ORANGE, "linestyle": "--"})
@@ -62,14 +66,14 @@ def _lines(ax: plt.Axes, panel: dict, table: pd.DataFrame, fit: pd.Series | None
     for draw_line, (low, high), value, label in _levels(ax, panel, table):
         if low <= value <= high:
             draw_line(value, label=label, color=style.GREY, linestyle=(0, (1, 2)), zorder=1)
-    if has_line and "ols" in kinds:  # above the panel, where no point can be
-        text = f"slope {fit.slope:.3f}, $R^2$ = {style.r_squared_text(fit.r2)}, n = {fit.n:.0f}"
+    if line is not None and "ols" in kinds:  # above the panel, where no point can be
+        text = f"slope {line.slope:.3f}, $R^2$ = {style.r_squared_text(line.r2)}, n = {line.n:.0f}"
         ax.set_title("\n".join(filter(None, [panel.get("title"), text])), loc="left")
 
 
-def _levels(ax: plt.Axes, panel: dict, table: pd.DataFrame) -> list[tuple[Callable, tuple[float, float], float, str]]:
-    """The horizontal and vertical lines asked for: how to draw each, within which limits, where, and its label."""
-    levels = []
+def _levels(ax: plt.Axes, panel: dict, table: pd.DataFrame) -> list[Level]:
+    """The horizontal and vertical lines asked for."""
+    levels: list[Level] = []
     if "chance" in panel.get("lines", []):
         errors = any("error" in column for column in np.atleast_1d(panel["y"]))
         level = (table.chance_error if errors else table.chance_loss).iloc[0]
@@ -80,8 +84,8 @@ def _levels(ax: plt.Axes, panel: dict, table: pd.DataFrame) -> list[tuple[Callab
     return levels
 
 
-def _curves(panel: dict, table: pd.DataFrame, fit: pd.Series | None, x: np.ndarray) -> dict[str, tuple[np.ndarray, dict]]:
-    curves = {}
+def _curves(panel: dict, table: pd.DataFrame, fit: pd.Series | None, x: np.ndarray) -> dict[str, Curve]:
+    curves: dict[str, Curve] = {}
     for kind in panel.get("lines", []):
         if kind == "ols" and fit is not None:
             curves["least squares"] = (fit.intercept + fit.slope * x, {"color": style.GREEN})

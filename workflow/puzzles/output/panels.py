@@ -22,7 +22,7 @@ def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFra
     markers = dict(zip(groups, cycle("os^Dv"), strict=False))
     for group in table.group.unique():
         rows = table[(table.group == group) & table.met_criterion]
-        look = {"marker": markers.get(group, "*"), "s": 34, "edgecolor": "white"}
+        look: style.Look = {"marker": markers.get(group, "*"), "s": 34, "edgecolor": "white"}
         if rows.random_labels.any():
             look = {"marker": "*", "s": 150, "edgecolor": style.RED}
         _points(ax, panel, rows, colours, style.group_label(group), look)
@@ -33,7 +33,7 @@ def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFra
     finish(ax, panel, experiment, table, fit)
 
 
-def _points(ax: plt.Axes, panel: dict, rows: pd.DataFrame, colours: Colours, label: str, look: dict) -> None:
+def _points(ax: plt.Axes, panel: dict, rows: pd.DataFrame, colours: Colours, label: str, look: style.Look) -> None:
     rows = rows[rows[[panel["x"], panel["y"]]].notna().all(axis=1)]
     if len(rows):
         ax.scatter(rows[panel["x"]], rows[panel["y"]], c=colours(rows.value), label=label, linewidth=0.7, zorder=3, **look)
@@ -51,19 +51,20 @@ def series(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFram
         look = style.series_look(column)
         _one_series(ax, panel["x"], table[~beside], column, look)
         for k, (_, row) in enumerate(table[beside].iterrows()):
-            label = {"label": "random labels"} if k == 0 and column == panel["y"][0] else {}
-            hollow = {} if row.met_criterion else {"markerfacecolor": "white"}
+            label: style.Look = {"label": "random labels"} if k == 0 and column == panel["y"][0] else {}
+            hollow: style.Look = {} if row.met_criterion else {"markerfacecolor": "white"}
             ax.plot(row[panel["x"]], row[column], "*", color=look["color"], markersize=11, linestyle="", **label, **hollow)
     finish(ax, panel, experiment, table, None)
 
 
-def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: dict) -> None:
+def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: style.Look) -> None:
     by_x = table.groupby(x)
     middle, low, high = (getattr(by_x[column], f)() for f in ("mean", "min", "max"))
     bars = np.clip([middle - low, high - middle], 0, None)
     order = 1.5 if column.endswith("gap") else 2  # a gap is wider and behind: it can coincide with the test error
     ax.errorbar(middle.index, middle, bars, label=style.label(column), capsize=2, elinewidth=0.8, zorder=order, **look)
-    for met, fill in ((True, {}), (False, {"markerfacecolor": "white"})):
+    for met in (True, False):
+        fill: style.Look = {} if met else {"markerfacecolor": "white"}
         chosen = middle[by_x.met_criterion.all() == met]
         ax.plot(chosen.index, chosen, "o", color=look["color"], markersize=4.5, linestyle="", zorder=3, **fill)
 
@@ -71,20 +72,19 @@ def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: di
 def histogram(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, histograms: pd.DataFrame) -> None:
     """How often the largest output of a training example falls into each bin, one outline for each network (Fig. 20)."""
     colours = _colours(experiment)
-    for row in table.itertuples():
-        bins = histograms[histograms.network == row.network]
-        if not np.isfinite(row.rho) or not np.isfinite(bins.high).all():
+    for row in table.to_dict("records"):
+        bins = histograms[histograms.network == row["network"]]
+        if not np.isfinite(row["rho"]) or not np.isfinite(bins.high).all():
             ax.text(0.5, 0.5, "the network diverged", transform=ax.transAxes, ha="center")
             continue
-        factor = 1.0 if panel["x"].startswith("norm_") else row.rho
+        factor = 1.0 if panel["x"].startswith("norm_") else row["rho"]
         edges = np.append(bins.low, bins.high.iloc[-1]) * factor
-        colour = colours(pd.Series([row.value]))[0] if len(table) > 1 else style.BLUE
-        ax.stairs(
-            bins.examples, edges, fill=len(table) == 1, color=colour, label=f"{row.axis.replace('_', ' ')} {row.value:g}"
-        )
+        colour = colours(pd.Series([row["value"]]))[0] if len(table) > 1 else style.BLUE
+        label = f"{row['axis'].replace('_', ' ')} {row['value']:g}"
+        ax.stairs(bins.examples, edges, fill=len(table) == 1, color=colour, label=label)
         if len(table) == 1:
-            mean, spread = getattr(row, f"{panel['x']}_mean"), getattr(row, f"{panel['x']}_std")
-            text = f"mean {mean:.4g}\nstandard deviation {spread:.4g}\n" + rf"$\rho$ = {row.rho:.4g}"
+            mean, spread = row[f"{panel['x']}_mean"], row[f"{panel['x']}_std"]
+            text = f"mean {mean:.4g}\nstandard deviation {spread:.4g}\n" + rf"$\rho$ = {row['rho']:.4g}"
             ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=9)
     finish(ax, panel, experiment, table, None)
     ax.set_ylim(0, ax.get_ylim()[1] * 1.25)  # room for the numbers

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from cycler import cycler
+from matplotlib.typing import RcKeyType
+
+Look = dict[str, Any]  # how something is drawn: arguments of matplotlib's
 
 # Okabe and Ito's colours: distinct with any colour vision and, from dark to light, in greyscale.
 BLACK, BLUE, ORANGE, GREEN, RED, GREY = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
@@ -15,7 +19,7 @@ VALUES = "viridis"  # for the swept value
 ZERO = "#999999"  # for a value of 0 on a logarithmic scale
 PANEL = (4.2, 3.6)  # inches
 
-SETTINGS = {
+SETTINGS: dict[RcKeyType, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.labelsize": 10,
@@ -59,7 +63,7 @@ LABELS = {
     "train_size": "training examples $N$",
 }
 YELLOW = "#F0C000"  # the paper draws the gap in yellow
-SERIES = {  # how a column looks where several share a panel
+SERIES: dict[str, Look] = {  # how a column looks where several share a panel
     **{f"{prefix}train_{what}": {"color": BLUE, "linestyle": "-"} for prefix in ("", "norm_") for what in ("error", "loss")},
     **{f"{prefix}test_{what}": {"color": RED, "linestyle": "--"} for prefix in ("", "norm_") for what in ("error", "loss")},
     **{f"{prefix}_gap": {"color": YELLOW, "linestyle": "-", "linewidth": 3.5} for prefix in ("error", "loss", "norm_loss")},
@@ -91,7 +95,7 @@ def label(column: str) -> str:
     return LABELS[column]
 
 
-def series_look(column: str) -> dict:
+def series_look(column: str) -> Look:
     """Colour and dashes of a column that shares a panel with others."""
     return SERIES.get(column, {"color": GREEN, "linestyle": "-"})
 

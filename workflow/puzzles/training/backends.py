@@ -62,7 +62,7 @@ def _each_on_a_stream(x: torch.Tensor, weight: torch.Tensor, stride: int, paddin
     results = []
     with _forked(sides):
         for k, (images, filters) in enumerate(pairs):
-            with torch.cuda.generator(sides[k % len(sides)]):
+            with torch.cuda.stream(sides[k % len(sides)]):
                 results.append(nn.functional.conv2d(images, filters, stride=stride, padding=padding))
     return results
 
@@ -87,7 +87,7 @@ def joined_streams(device: torch.device) -> Iterator[None]:
     finally:
         here = torch.cuda.current_stream(device)
         for side in _side_streams(device):
-            with torch.cuda.generator(side):
+            with torch.cuda.stream(side):
                 forked = torch.cuda.is_current_stream_capturing()
             if forked:
                 here.wait_stream(side)

@@ -22,8 +22,12 @@ def write_networks(path: str | Path, networks: Iterable[Network], select: Iterab
 
     Tensors are named ``<network>/<parameter>``; networks of a second and further snapshot are named
     ``<network>@<snapshot>``. The one metadata key, ``specs``, maps each to its spec.
+
+    Raises:
+        DataError: a network is not in the cache, or was trained on other data.
     """
-    tensors, specs = {}, {}
+    tensors: cache.State = {}
+    specs: dict[str, dict] = {}
     for network in networks:
         entry = _entry(network, digest)
         for k, s in enumerate(select):
@@ -59,7 +63,11 @@ def stored_name(network: str, select: Select, first: bool) -> str:
 
 
 def write_history(path: str | Path, experiment: Experiment, digest: str) -> None:
-    """Losses, errors, rho and normalized losses of every evaluated epoch of an experiment's networks."""
+    """Losses, errors, rho and normalized losses of every evaluated epoch of an experiment's networks.
+
+    Raises:
+        DataError: a network is not in the cache, or was trained on other data.
+    """
     rows = [
         {"experiment": experiment.name, "network": n.name, "group": n.group, "axis": n.axis, "value": n.value}
         | {"seed": n.spec.seed}

@@ -36,7 +36,7 @@ class MeasuredEngine(StackedEngine):
                 return Stack(members, "loop")  # its training will raise the reason (too little memory, most likely)
             if min(times.values()) * steps_to_come(members) >= COMPILING_PAYS:
                 times |= {name: step_seconds(members, name) for name, b in BACKENDS.items() if b.compiled}
-            known = _remembered() | {key: min(times, key=times.get)}
+            known = _remembered() | {key: min(times, key=times.__getitem__)}
             paths.BACKEND_CHOICES.parent.mkdir(parents=True, exist_ok=True)
             with atomic(paths.BACKEND_CHOICES) as temporary:
                 temporary.write_text(json.dumps(known, indent=1, sort_keys=True))

@@ -20,7 +20,7 @@ class Member:
 
     spec: NetworkSpec
     select: list[Select]
-    network: nn.Module
+    network: nn.Sequential
     optimizer: torch.optim.Optimizer
     examples: Examples
     epoch: int = 0

@@ -120,7 +120,7 @@ class Trainer:
         Raises:
             torch.cuda.OutOfMemoryError: there is too little memory for a single network.
         """
-        claimed = {}
+        claimed: dict[str, Lock] = {}
         while mine := _claim(missing, self.at_once):
             claimed |= mine
             try:

@@ -93,7 +93,8 @@ class Population:
         initialize(network, spec)
         if spec.pretrained:
             network.load_state_dict(self.pretrained[spec.pretrained])
-        network = network.to(self.device, memory_format=torch.channels_last)
+        # torch's stubs know of no memory_format
+        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.SGD(
             network.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, foreach=True
         )

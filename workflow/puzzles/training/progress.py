@@ -52,8 +52,9 @@ class Progress:
         self.trained_epochs = 0  # in this job, of all networks
         self.started = self.said = self.drawn = time.monotonic()
         self._slot = _free_slot()
+        self.bar_length = sum(self.epochs.values()) or 1
         self.bar = tqdm(
-            total=sum(self.epochs.values()) or 1,
+            total=self.bar_length,
             desc=title,
             position=self._slot[0],
             leave=False,
@@ -78,7 +79,7 @@ class Progress:
             f"{self.done}/{self.total} networks, epoch {worst.epoch}/{_most_epochs(worst)}, "
             f"loss {worst.train_loss:.2g}, error {worst.train_error:.3f}, {self._left()}"
         )
-        self.bar.n = self.bar.total - self._epochs_left()
+        self.bar.n = self.bar_length - self._epochs_left()
         self.bar.set_description_str(f"{self.title}: {state}", refresh=False)
         if time.monotonic() - self.drawn >= REDRAW:
             self.bar.refresh()

@@ -19,8 +19,9 @@ WARM_UP = 3  # steps to run before one is recorded
 def stackable(member: Member) -> tuple:
     """What members of a stack must have in common: everything that determines the shape of a step."""
     spec, (channels, height, width) = member.spec, member.examples.input_shape
-    classes = member.network[-1].out_features
-    shapes = (channels, height, width, len(member.examples.train_y), classes)
+    last = member.network[-1]
+    assert isinstance(last, nn.Linear)
+    shapes = (channels, height, width, len(member.examples.train_y), last.out_features)
     scaling = (spec.input_mean, spec.input_std)  # determines the value of the black border of crops
     return (spec.architecture, spec.batch_size, spec.augment, scaling, spec.precision, shapes)
 
@@ -54,7 +55,7 @@ class Stack:
         self.crops = torch.zeros(3, len(members), count, dtype=torch.int64, device=self.device)
         self.cursor = torch.zeros(1, dtype=torch.int64, device=self.device)
         self.graphs: dict[int, torch.cuda.CUDAGraph] = {}  # by batch size
-        self.pool: tuple[int, int] | None = None  # the memory of the graphs
+        self.pool: torch.cuda._POOL_HANDLE | None = None  # the memory of the graphs
 
     def train_epoch(self, active: list[bool]) -> None:
         """Train for one epoch; networks that are not active keep their weights and statistics."""
@@ -115,7 +116,7 @@ class Stack:
         fixed = torch.are_deterministic_algorithms_enabled()
         with self._undone(), torch.backends.cudnn.flags(enabled=True, benchmark=not fixed, deterministic=fixed):
             side.wait_stream(here)
-            with torch.cuda.generator(side):
+            with torch.cuda.stream(side):
                 self._warm_up(size)  # cuDNN times its algorithms
             with torch.cuda.graph(graph, pool=self.pool, stream=side), joined_streams(self.device):
                 self._step(size)
@@ -162,7 +163,8 @@ class Stack:
     def _images(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The different sets of training images [S, N, H, W, C], and the index of each network's set [P]."""
         found: dict[int, int] = {}
-        images, source = [], []
+        images: list[torch.Tensor] = []
+        source: list[int] = []
         for member in self.members:
             key = member.examples.train_x.data_ptr()
             if key not in found:

@@ -1,6 +1,7 @@
 """P networks of one architecture as one module: parameters [P, ...], images [P, B, C, H, W]."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeGuard, TypeVar
 
 import torch
 from torch import nn
@@ -8,7 +9,7 @@ from torch import nn
 from puzzles.networks.architectures import Block
 from puzzles.training.backends import Convolve, same_images
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+Layer = TypeVar("Layer", bound=nn.Module)
 
 
 class StackedConv2d(nn.Module):
@@ -17,8 +18,10 @@ class StackedConv2d(nn.Module):
     def __init__(self, layers: list[nn.Conv2d], convolve: Convolve) -> None:
         super().__init__()
         self.weight = _stack(layer.weight for layer in layers)
-        self.bias = _stack(layer.bias for layer in layers) if layers[0].bias is not None else None
-        self.stride, self.padding, self.convolve = layers[0].stride[0], layers[0].padding[0], convolve
+        self.bias = _stack_if_any(layer.bias for layer in layers)
+        padding = layers[0].padding
+        assert isinstance(padding, tuple)  # not one of torch's words for it
+        self.stride, self.padding, self.convolve = layers[0].stride[0], padding[0], convolve
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[P, B, C, H, W] to [P, B, F, H', W']."""
@@ -33,7 +36,7 @@ class StackedLinear(nn.Module):
     def __init__(self, layers: list[nn.Linear]) -> None:
         super().__init__()
         self.weight = _stack(layer.weight for layer in layers)
-        self.bias = _stack(layer.bias for layer in layers) if layers[0].bias is not None else None
+        self.bias = _stack_if_any(layer.bias for layer in layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[P, B, in] to [P, B, out]."""
@@ -44,12 +47,19 @@ class StackedLinear(nn.Module):
 class StackedBatchNorm(nn.Module):
     """P batch norms as one layer; networks that are not ``active`` keep their running statistics."""
 
-    def __init__(self, layers: list[nn.BatchNorm1d | nn.BatchNorm2d]) -> None:
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    active: torch.Tensor
+
+    def __init__(self, layers: Sequence[nn.BatchNorm1d | nn.BatchNorm2d]) -> None:
         super().__init__()
         self.weight, self.bias = _stack(layer.weight for layer in layers), _stack(layer.bias for layer in layers)
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, torch.stack([getattr(layer, name) for layer in layers]))
-        self.eps, self.momentum = layers[0].eps, layers[0].momentum
+        momentum = layers[0].momentum
+        assert momentum is not None  # which would be the mean over all batches
+        self.eps, self.momentum = layers[0].eps, momentum
         self.register_buffer("active", torch.ones(len(layers), dtype=torch.bool))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -69,6 +79,13 @@ class StackedBatchNorm(nn.Module):
 
 class StackedBlock(nn.Module):
     """P residual blocks (``networks.architectures.Block``)."""
+
+    conv1: StackedConv2d
+    bn1: StackedBatchNorm
+    relu1: nn.ReLU
+    conv2: StackedConv2d
+    bn2: StackedBatchNorm
+    relu2: nn.ReLU
 
     def __init__(self, blocks: list[Block], convolve: Convolve) -> None:
         super().__init__()
@@ -94,12 +111,16 @@ class MeanOverMap(nn.Module):
         return x.mean(dim=(3, 4))
 
 
-def stack(networks: list[nn.Module], convolve: Convolve) -> nn.Sequential:
-    """One module that computes P networks of the same architecture; its parameters have the same names as theirs."""
+def stack(networks: Sequence[nn.Module], convolve: Convolve) -> nn.Module:
+    """One module that computes P networks of the same architecture; its parameters have the same names as theirs.
+
+    Raises:
+        TypeError: a layer is of a kind that has no stacked form.
+    """
     return _stacked(networks, convolve)
 
 
-def share(stacked: nn.Module, networks: list[nn.Module]) -> None:
+def share(stacked: nn.Module, networks: Sequence[nn.Module]) -> None:
     """Make the networks' parameters and buffers views of the stack's, so that a step changes them too."""
     parameters, buffers = dict(stacked.named_parameters()), dict(stacked.named_buffers())
     for k, network in enumerate(networks):
@@ -109,16 +130,16 @@ def share(stacked: nn.Module, networks: list[nn.Module]) -> None:
             buffer.data = buffers[name][k]
 
 
-def _stacked(modules: list[nn.Module], convolve: Convolve) -> nn.Module:
-    first = modules[0]
-    if isinstance(first, nn.Conv2d):
+def _stacked(modules: Sequence[nn.Module], convolve: Convolve) -> nn.Module:
+    if _all_are(modules, nn.Conv2d):
         return StackedConv2d(modules, convolve)
-    if isinstance(first, nn.Linear):
+    if _all_are(modules, nn.Linear):
         return StackedLinear(modules)
-    if isinstance(first, BATCH_NORMS):
+    if _all_are(modules, nn.BatchNorm1d) or _all_are(modules, nn.BatchNorm2d):
         return StackedBatchNorm(modules)
-    if isinstance(first, Block):
+    if _all_are(modules, Block):
         return StackedBlock(modules, convolve)
+    first = modules[0]
     if isinstance(first, nn.Flatten):
         return nn.Flatten(start_dim=2)
     if isinstance(first, nn.AdaptiveAvgPool2d):
@@ -133,9 +154,18 @@ def _stacked(modules: list[nn.Module], convolve: Convolve) -> nn.Module:
     raise TypeError(f"{type(first).__name__} has no stacked form")
 
 
-def _children(modules: list[nn.Module]) -> Iterable[tuple[str, list[nn.Module]]]:
+def _all_are(modules: Sequence[nn.Module], kind: type[Layer]) -> TypeGuard[list[Layer]]:
+    return all(isinstance(module, kind) for module in modules)
+
+
+def _children(modules: Sequence[nn.Module]) -> Iterable[tuple[str, list[nn.Module]]]:
     for name, _ in modules[0].named_children():
         yield name, [module.get_submodule(name) for module in modules]
+
+
+def _stack_if_any(parameters: Iterable[torch.Tensor | None]) -> nn.Parameter | None:
+    present = [parameter for parameter in parameters if parameter is not None]
+    return _stack(present) if present else None
 
 
 def _stack(parameters: Iterable[torch.Tensor]) -> nn.Parameter:

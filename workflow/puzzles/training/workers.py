@@ -10,8 +10,12 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 
 from puzzles.base.errors import TrainingError
+
+Send = Callable[[object], None]
+Work = Callable[[Send], object]  # what it returns is not looked at
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Failure:
     error: BaseException
 
 
-def run_workers(count: int, work: Callable[[Callable[[object], None]], None], handle: Callable[[object], None]) -> None:
+def run_workers(count: int, work: Work, handle: Send) -> None:
     """Run ``work`` in ``count`` processes until all have ended.
 
     When one fails, the others are stopped. When this process ends or is killed, they end too.
@@ -35,7 +39,7 @@ def run_workers(count: int, work: Callable[[Callable[[object], None]], None], ha
         Exception: whatever ``work`` has raised in a process.
     """
     context = multiprocessing.get_context("fork")
-    running: dict[Connection, multiprocessing.process.BaseProcess] = {}
+    running: dict[Connection, ForkProcess] = {}
     for _ in range(count):
         receiving, sending = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(work, sending), daemon=True)
@@ -45,7 +49,8 @@ def run_workers(count: int, work: Callable[[Callable[[object], None]], None], ha
     try:
         while running:
             for connection in multiprocessing.connection.wait(list(running)):
-                _receive(connection, running, handle)  # type: ignore[arg-type]
+                assert isinstance(connection, Connection)  # like all that we wait for
+                _receive(connection, running, handle)
     finally:
         for process in running.values():
             process.terminate()
@@ -53,7 +58,7 @@ def run_workers(count: int, work: Callable[[Callable[[object], None]], None], ha
             process.join()
 
 
-def _receive(connection: Connection, running: dict, handle: Callable[[object], None]) -> None:
+def _receive(connection: Connection, running: dict[Connection, ForkProcess], handle: Send) -> None:
     try:
         value = connection.recv()
     except EOFError:
@@ -71,7 +76,7 @@ def _receive(connection: Connection, running: dict, handle: Callable[[object], N
     handle(value)
 
 
-def _work(work: Callable[[Callable[[object], None]], None], connection: Connection) -> None:
+def _work(work: Work, connection: Connection) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
     try:
