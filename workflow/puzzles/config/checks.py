@@ -77,8 +77,8 @@ def _check_plain(value: object, key: str) -> None:
 
 def _one_line(error: jsonschema.ValidationError, key: str = "") -> str:
     key = key or ".".join(str(p) for p in error.absolute_path)
-    assert isinstance(error.schema, Mapping)  # the part of the schema that objects; no part of ours is just true or false
-    wanted: Any = error.validator_value  # whatever YAML can say, as is what was found
+    assert isinstance(error.schema, Mapping)  # the violated part of the schema; no part of ours is just true or false
+    wanted: Any = error.validator_value  # any value that YAML has, like ``found``
     found: Any = error.instance
     rule, properties = error.validator, error.schema.get("properties", {})
     if rule == "additionalProperties":

@@ -148,7 +148,7 @@ def absorb_batch_norm(network: nn.Module) -> nn.Module:
             if isinstance(child, LAYERS):
                 layer, where = child, name
             elif isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                assert layer is not None  # the one before
+                assert layer is not None  # the layer before the batch norm
                 setattr(module, where, _fused(layer, child).to(layer.weight.dtype))
                 setattr(module, name, nn.Identity())
     return absorbed

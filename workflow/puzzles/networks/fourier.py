@@ -21,7 +21,7 @@ def conv2d(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 class _Kept(torch.autograd.function.FunctionCtx):
-    """What the step forward leaves for the step back, as torch hands it over."""
+    """What the forward pass saves for the backward pass, as torch passes it on."""
 
     saved_tensors: tuple[torch.Tensor, ...]
     kernel: int

@@ -13,7 +13,7 @@ class Conv2d(nn.Conv2d):
     gradient of filters with a single channel takes several times as long.
     """
 
-    padding: tuple[int, int]  # never one of torch's words for it
+    padding: tuple[int, int]  # never a word such as "same", which torch allows
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, F, H', W']."""

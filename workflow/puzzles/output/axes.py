@@ -12,8 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from puzzles.config.experiments import Experiment
 from puzzles.output import style
 
-Level = tuple[Callable[..., Line2D], tuple[float, float], float, str]  # what draws it, its limits, where it is, its label
-Curve = tuple[np.ndarray, style.Look]  # heights and look
+Level = tuple[Callable[..., Line2D], tuple[float, float], float, str]  # function that draws it, axis limits, position, label
+Curve = tuple[np.ndarray, style.Look]  # y values and look
 
 
 def finish(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None) -> None:

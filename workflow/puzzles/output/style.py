@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib.typing import RcKeyType
 
-Look = dict[str, Any]  # how something is drawn: arguments of matplotlib's
+Look = dict[str, Any]  # matplotlib's arguments that say how something is drawn
 
 # Okabe and Ito's colours: distinct with any colour vision and, from dark to light, in greyscale.
 BLACK, BLUE, ORANGE, GREEN, RED, GREY = "#000000", "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"

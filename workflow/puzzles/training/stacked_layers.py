@@ -20,7 +20,7 @@ class StackedConv2d(nn.Module):
         self.weight = _stack(layer.weight for layer in layers)
         self.bias = _stack_if_any(layer.bias for layer in layers)
         padding = layers[0].padding
-        assert isinstance(padding, tuple)  # not one of torch's words for it
+        assert isinstance(padding, tuple)  # not a word such as "same"
         self.stride, self.padding, self.convolve = layers[0].stride[0], padding[0], convolve
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,7 +58,7 @@ class StackedBatchNorm(nn.Module):
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, torch.stack([getattr(layer, name) for layer in layers]))
         momentum = layers[0].momentum
-        assert momentum is not None  # which would be the mean over all batches
+        assert momentum is not None  # None would average over all batches
         self.eps, self.momentum = layers[0].eps, momentum
         self.register_buffer("active", torch.ones(len(layers), dtype=torch.bool))
 

@@ -15,7 +15,7 @@ from multiprocessing.context import ForkProcess
 from puzzles.base.errors import TrainingError
 
 Send = Callable[[object], None]
-Work = Callable[[Send], object]  # what it returns is not looked at
+Work = Callable[[Send], object]  # its result is ignored
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def run_workers(count: int, work: Work, handle: Send) -> None:
     try:
         while running:
             for connection in multiprocessing.connection.wait(list(running)):
-                assert isinstance(connection, Connection)  # like all that we wait for
+                assert isinstance(connection, Connection)  # we wait for no others
                 _receive(connection, running, handle)
     finally:
         for process in running.values():
