@@ -8,7 +8,7 @@ import torch
 from conftest import SMALL, small_spec
 
 from puzzles.config.specs import Architecture, NetworkSpec, Select
-from puzzles.data.batches import batches, crop_draws, crop_flip, learning_rate
+from puzzles.data.batches import CROP_PADDING, batches, crop_draws, crop_flip, learning_rate
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Examples, Preparation
 from puzzles.networks.architectures import build, initialize
@@ -133,6 +133,16 @@ def test_it_stops_at_zero_training_error(digits: Dataset, workdir: Path) -> None
     assert train(digits, [capped])[capped.hash].history[-1]["epoch"] == 4
 
 
+def test_zero_training_error_before_its_time_ends_no_training(digits: Dataset, workdir: Path) -> None:
+    """``epochs`` is the least that a network trains."""
+    spec = small_spec(stop="until_zero_train_error", epochs=60, max_epochs=80, train_size=60, batch_size=20)
+    history = train(digits, [spec])[spec.hash].history
+    first = next(row["epoch"] for row in history if row["train_error"] == 0)
+    assert first < 50
+    assert [row["epoch"] for row in history] == list(range(61))
+    assert history[-1]["train_error"] == 0
+
+
 def test_a_network_that_diverges_stops_and_leaves_the_others_alone(digits: Dataset, workdir: Path) -> None:
     wild, tame = small_spec(lr=1e6, epochs=6), small_spec(epochs=6)
     done = train(digits, [wild, tame])
@@ -180,6 +190,20 @@ def test_every_example_once_in_an_epoch_and_no_batch_of_one(digits: Dataset) -> 
 def test_learning_rate_schedule() -> None:
     spec = small_spec(lr=0.01, lr_milestones=(2, 4), lr_gamma=0.1)
     assert [learning_rate(spec, epoch) for epoch in range(6)] == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
+
+
+def test_flip_1_mirrors_an_image_and_flip_0_does_not() -> None:
+    image, black = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), torch.zeros(1)
+    x, middle = image[None, None, ..., None], CROP_PADDING  # the crop that moves nothing
+    crops = {  # rows, columns, flip
+        (middle, middle, 0): [[1, 2, 3], [4, 5, 6]],
+        (middle, middle, 1): [[3, 2, 1], [6, 5, 4]],
+        (middle, middle + 1, 0): [[2, 3, 0], [5, 6, 0]],
+        (middle, middle + 1, 1): [[0, 3, 2], [0, 6, 5]],  # cropped, then mirrored
+        (middle + 1, middle, 0): [[4, 5, 6], [0, 0, 0]],
+    }
+    for draws, expected in crops.items():
+        assert crop_flip(x, black, *(torch.tensor([[d]]) for d in draws))[0, 0, ..., 0].tolist() == expected, draws
 
 
 def test_crop_and_flip() -> None:
