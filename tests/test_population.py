@@ -1,12 +1,15 @@
 """Training: a network does not know its neighbours, a killed one goes on, and the numbers are those of plain SGD."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import SMALL, small_spec
 
+from puzzles.base import paths
 from puzzles.config.specs import Architecture, NetworkSpec, Select
 from puzzles.data.batches import CROP_PADDING, batches, crop_draws, crop_flip, learning_rate
 from puzzles.data.dataset import Dataset
@@ -61,22 +64,74 @@ def test_it_is_plain_sgd(digits: Dataset, workdir: Path) -> None:
         assert torch.allclose(ours[name], tensor, rtol=1e-4, atol=1e-5), name
 
 
-GOLDEN = {
-    "plain": (SMALL, {"train_loss": 2.0734059, "test_loss": 2.0858727, "rho": 5.194271, "norm_train_loss": 2.2523098}),
-    "batch norm": (
-        BATCH_NORM,
-        {"train_loss": 1.8891673, "test_loss": 1.9268418, "rho": 101.71974, "norm_train_loss": 2.2973928},
+KAIMING = {"init": "kaiming"}  # far from its start after three epochs: whatever a setting does shows
+GOLDEN = {  # what is set; training loss, test loss, rho and normalized training loss at the end
+    "plain": ({}, (2.0734059, 2.0858727, 5.194271, 2.2523098)),
+    "batch norm": ({"architecture": BATCH_NORM}, (1.8891673, 1.9268418, 101.71974, 2.2973928)),
+    "gaussian weights": ({"init": "gaussian", "init_std": 0.2}, (1.4136087, 1.4860538, 29.404642, 2.2501292)),
+    "kaiming": (KAIMING, (1.4858476, 1.5570932, 74.477375, 2.2816745)),
+    "gain": ({"init_gain": 2.0}, (1.3316531, 1.3988574, 36.92798, 2.2590784)),
+    "zero biases": ({"init_bias": "zero"}, (2.137057, 2.1440788, 4.6391281, 2.2630897)),
+    "no biases": (KAIMING | {"architecture": replace(SMALL, bias="none")}, (1.422783, 1.5236388, 73.176914, 2.2779732)),
+    "biases everywhere": (
+        KAIMING | {"architecture": replace(SMALL, bias="all")},
+        (1.5099562, 1.5684154, 73.415593, 2.2825477),
+    ),
+    "conv, batch norm": ({"architecture": replace(SMALL, batch_norm=True)}, (0.88548895, 0.93044228, 33.005248, 2.2336249)),
+    "five layers": (
+        KAIMING | {"architecture": replace(BATCH_NORM, batch_norm=False)},
+        (2.2715498, 2.268775, 324.94359, 2.3024586),
+    ),
+    "residual": ({"architecture": Architecture("resnet", depth=8)}, (0.28664072, 0.43019618, 2.9008681, 1.1801502)),
+    "large kernels": (
+        {"architecture": Architecture("conv", (20, 20), 5, bias="first"), "image_size": 20, "epochs": 1},
+        (1.9993793, 1.89062, 16.377791, 2.0687407),
+    ),
+    "crop and flip": (KAIMING | {"augment": "crop_flip"}, (2.2934738, 2.2985306, 60.528841, 2.3024151)),
+    "random labels": (KAIMING | {"labels": "random"}, (2.2963978, 2.3014225, 61.219445, 2.3024546)),
+    "replaced labels": (
+        KAIMING | {"corruption": 0.5, "corruption_rule": "replace"},
+        (2.2544418, 2.2662482, 61.283892, 2.3012184),
+    ),
+    "permuted labels": (
+        KAIMING | {"corruption": 0.5, "corruption_rule": "permute"},
+        (2.2774385, 2.2566421, 61.032938, 2.3020241),
+    ),
+    "weight decay": (KAIMING | {"weight_decay": 0.05}, (1.6633163, 1.7139267, 36.031523, 2.2758382)),
+    "milestones": (KAIMING | {"lr_milestones": (1, 2)}, (2.026635, 2.079146, 59.661781, 2.2954576)),
+    "until no error": (
+        {"stop": "until_zero_train_error", "max_epochs": 80, "train_size": 60, "batch_size": 20},
+        (0.031952693, 1.0741993, 79.251484, 2.1309011),
+    ),
+    "given scaling": (
+        {"input_mean": (0.5,), "input_std": (0.25,), "image_size": 12},
+        (1.2389986, 1.3222323, 8.614151, 2.0553404),
     ),
 }
 
 
-@pytest.mark.parametrize("kind", GOLDEN)
-def test_golden_training(digits: Dataset, workdir: Path, kind: str) -> None:
+def golden_spec(name: str) -> NetworkSpec:
+    return small_spec(**GOLDEN[name][0])
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_training(digits: Dataset, workdir: Path, name: str) -> None:
     """Whoever changes these numbers changes every result: raise TRAINER_VERSION."""
-    architecture, golden = GOLDEN[kind]
-    spec = small_spec(architecture=architecture)
+    spec = golden_spec(name)
     row = train(digits, [spec])[spec.hash].history[-1]
-    assert {key: row[key] for key in golden} == pytest.approx(golden, rel=1e-4)
+    found = [row[column] for column in ("train_loss", "test_loss", "rho", "norm_train_loss")]
+    assert found == pytest.approx(GOLDEN[name][1], rel=1e-4)
+
+
+def test_golden_trainings_have_every_choice_of_the_configuration() -> None:
+    schema = yaml.safe_load(paths.SCHEMA.read_text())
+    specs = [golden_spec(name) for name in GOLDEN]
+    for owners, properties in (
+        (specs, schema["$defs"]["network"]["properties"]),
+        ([s.architecture for s in specs], schema["properties"]["architectures"]["additionalProperties"]["properties"]),
+    ):
+        choices = {name: set(entry["enum"]) for name, entry in properties.items() if "enum" in entry}
+        assert {name: {getattr(owner, name) for owner in owners} for name in choices} == choices
 
 
 class KilledError(Exception):
