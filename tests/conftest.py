@@ -1,7 +1,9 @@
 """Shared by the tests: small real data, small real networks."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,24 @@ torch.set_num_threads(1)  # as in a job: bits are compared
 def raw() -> dict:
     """The paper's configuration, free to be broken."""
     return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+# nothing is skipped for each test: one in test_stacked.py is, and says what is missing
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    """Where engines are compared; on a GPU without TF32, which differs in the fourth digit."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    if request.param == "cuda":
+        convolutions.allow_tf32 = products.allow_tf32 = False
+        # a step is recorded under flags of its own, which allow TF32 unless they are told otherwise
+        monkeypatch.setattr(convolutions, "flags", partial(convolutions.flags, allow_tf32=False))
+    yield torch.device(request.param)
+    if request.param == "cuda":
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, small_spec
+from conftest import DEVICES, SMALL, small_spec
 
 from puzzles.config.specs import Architecture
 from puzzles.data.dataset import Dataset
@@ -244,6 +244,17 @@ def test_outputs_are_computed_in_float32_whatever_the_user_has_allowed() -> None
     assert {seen[kind] for kind in ("cudnn.conv", "cuda.matmul", "mkldnn.conv", "mkldnn.matmul")} == {"ieee"}
     assert not seen["benchmark"]
     assert user_settings() == before
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("where", DEVICES)
+def test_outputs_differ_from_those_in_float64_by_float32s_grain(digits: Dataset, where: str) -> None:
+    examples = Preparation(digits, where).examples(small_spec(image_size=12))
+    network = build(ARCHITECTURES["conv5"], examples.input_shape, 10).to(where)
+    initialize(network, small_spec(init="kaiming"))
+    found = logits(network, examples.test_x)
+    exact = logits(network.double(), examples.test_x.double())
+    assert float((found - exact).norm() / exact.norm()) < 2e-6  # TF32: about 1e-3
 
 
 @pytest.mark.usefixtures("user")

@@ -25,7 +25,8 @@ BATCH_NORM = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
 def train(digits: Dataset, specs: list[NetworkSpec], **options: object) -> dict[str, cache.Entry]:
     done: dict[str, cache.Entry] = {}
     select = options.pop("select", [Select("last")])
-    population = Population(digits, options.pop("pretrained", {}), options.pop("checkpoint_seconds", 1e9))
+    settings = {"checkpoint_seconds": options.pop("checkpoint_seconds", 1e9), "device": options.pop("device", "cpu")}
+    population = Population(digits, options.pop("pretrained", {}), **settings)
     population.train([(spec, select) for spec in specs], lambda spec, entry: done.update({spec.hash: entry}), **options)
     return done
 
@@ -45,11 +46,11 @@ def test_alone_and_among_eight_the_bits_are_the_same(digits: Dataset, workdir: P
     assert not same(together[specs[0].hash], together[specs[1].hash])
 
 
-def test_it_is_plain_sgd(digits: Dataset, workdir: Path) -> None:
+def test_it_is_plain_sgd(digits: Dataset, workdir: Path, device: torch.device) -> None:
     """The engine against a loop written here, with torch's own optimizer and NCHW images."""
     spec = small_spec(lr_milestones=(2,), weight_decay=0.01, epochs=3)
-    examples = Preparation(digits).examples(spec)
-    network = build(spec.architecture, examples.input_shape, 10)
+    examples = Preparation(digits, device).examples(spec)
+    network = build(spec.architecture, examples.input_shape, 10).to(device)
     initialize(network, spec)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
     for epoch in range(3):
@@ -59,9 +60,9 @@ def test_it_is_plain_sgd(digits: Dataset, workdir: Path) -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    ours = train(digits, [spec])[spec.hash].snapshots["last"]
+    ours = train(digits, [spec], device=device)[spec.hash].snapshots["last"]
     for name, tensor in network.state_dict().items():
-        assert torch.allclose(ours[name], tensor, rtol=1e-4, atol=1e-5), name
+        assert torch.allclose(ours[name], tensor.cpu(), rtol=1e-4, atol=1e-5), name
 
 
 KAIMING = {"init": "kaiming"}  # far from its start after three epochs: whatever a setting does shows
