@@ -13,7 +13,7 @@ from puzzles.base import paths
 from puzzles.config.specs import Architecture, NetworkSpec, Select
 from puzzles.data.batches import CROP_PADDING, batches, crop_draws, crop_flip, learning_rate
 from puzzles.data.dataset import Dataset
-from puzzles.data.preparation import Examples, Preparation
+from puzzles.data.preparation import Preparation
 from puzzles.networks.architectures import build, initialize
 from puzzles.training import cache
 from puzzles.training.members import Member
@@ -155,6 +155,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bits(
 
     with pytest.raises(KilledError):
         train(digits, specs, select=select, on_epoch=die, checkpoint_seconds=0)
+    assert len(list(workdir.rglob("*.pt"))) == len(specs)
     resumed = train(digits, specs, select=select, on_epoch=lambda ms: trained_epochs.extend(m.epoch for m in ms))
     assert all(same(undisturbed[spec.hash], resumed[spec.hash]) for spec in specs)
     assert trained_epochs.count(3) == 2  # once for each network: nothing before the checkpoint was trained again
@@ -292,5 +293,4 @@ def test_augmented_training_is_repeatable(digits: Dataset, workdir: Path) -> Non
 def test_examples_of_one_population_share_their_images(digits: Dataset) -> None:
     preparation = Preparation(digits)
     a, b = (preparation.examples(small_spec(seed=seed, train_size=0)) for seed in (0, 1))
-    assert isinstance(a, Examples)
     assert a.train_x.data_ptr() == b.train_x.data_ptr()

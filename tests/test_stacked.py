@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -289,7 +290,6 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
     asked: list[str] = []
     seconds = {"loop": 3.0, "streams": 4.0, "aligned": 5.0, "grouped": 1.0, "unfold": 2.0, "compiled": math.inf}
     assert list(seconds) == list(BACKENDS)
-    assert all(0 < fastest_backend.step_seconds(members(digits, 2), name) < math.inf for name in CONVOLUTIONS)
     monkeypatch.setattr(fastest_backend, "step_seconds", lambda _, name: asked.append(name) or seconds[name])
     engine = fastest_backend.MeasuredEngine()
     assert engine.new_stack(members(digits, 2)).backend == "grouped"
@@ -298,6 +298,29 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
     monkeypatch.setattr(fastest_backend, "COMPILING_PAYS", 2.0)
     engine.new_stack(members(digits, 3))
     assert asked == [*CONVOLUTIONS, *BACKENDS]  # another number of networks
+
+
+@pytest.mark.parametrize("backend", CONVOLUTIONS)
+def test_every_backend_works_here(digits: Dataset, workdir: Path, device: torch.device, backend: str) -> None:
+    assert math.isfinite(fastest_backend.step_seconds(members(digits, 2, device), backend))
+
+
+def test_the_seconds_of_a_step_are_those_of_steps_after_the_first_few(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    seconds = [0.0]
+
+    def run(self: Stack, size: int) -> None:
+        seconds.append(seconds[-1] + (60.0 if len(sizes) < fastest_backend.WARM_UP else 0.25))
+        sizes.append(size)
+
+    monkeypatch.setattr(Stack, "_run", run)
+    monkeypatch.setattr(fastest_backend, "time", SimpleNamespace(perf_counter=lambda: seconds[-1]))
+    assert fastest_backend.step_seconds(members(digits, 2), "grouped") == 0.25
+    assert set(sizes) == {50}
+    assert fastest_backend.step_seconds(members(digits, 2, train_size=20), "grouped") == 0.25
+    assert set(sizes) == {50, 20}  # no batch is larger than the data
 
 
 def test_when_no_backend_can_be_timed_none_is_remembered(
