@@ -60,7 +60,7 @@ def real_data() -> Path:
     """A folder with real data in torchvision's layout, if PUZZLES_DATA_DIR names one."""
     folder = Path(os.environ.get("PUZZLES_DATA_DIR", ""))
     if not (folder / "MNIST" / "raw").is_dir():
-        pytest.skip("PUZZLES_DATA_DIR names no folder with MNIST/raw")
+        pytest.skip("PUZZLES_DATA_DIR names no folder with MNIST/raw: set it to one with MNIST's four archives in there")
     return folder
 
 

@@ -83,7 +83,7 @@ def test_one_step_in_float64_equals_the_plain_loop(digits: Dataset, device: torc
 
 
 @pytest.mark.skipif(
-    shutil.which("g++") is None, reason="no g++ here (Debian package g++), with which torch.compile builds on a CPU"
+    shutil.which("g++") is None, reason="no g++ here (Debian package g++): with it, torch.compile builds these steps"
 )
 @pytest.mark.parametrize("name", ["34 filters, valid", "five layers, batch norm"])
 def test_a_compiled_step_in_float64_equals_the_plain_loop(digits: Dataset, device: torch.device, name: str) -> None:
