@@ -18,6 +18,13 @@ ROOT = Path(__file__).parent.parent
 
 torch.set_num_threads(1)  # as in a job: bits are compared
 
+# they take as long as all the others together: whoever runs tests in several processes begins with them
+SLOWEST = {"test_workflow", "test_lost_outputs"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in SLOWEST)
+
 
 @pytest.fixture
 def raw() -> dict:
