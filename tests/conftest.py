@@ -1,7 +1,9 @@
 """Shared by the tests: small real data, small real networks."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,36 @@ ROOT = Path(__file__).parent.parent
 
 torch.set_num_threads(1)  # as in a job: bits are compared
 
+# they take as long as all the others together: whoever runs tests in several processes begins with them
+SLOWEST = {"test_workflow", "test_lost_outputs"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in SLOWEST)
+
 
 @pytest.fixture
 def raw() -> dict:
     """The paper's configuration, free to be broken."""
     return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+# nothing is skipped for each test: one in test_stacked.py is, and says what is missing
+DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+    """Where engines are compared; on a GPU without TF32, which differs in the fourth digit."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    if request.param == "cuda":
+        convolutions.allow_tf32 = products.allow_tf32 = False
+        # a step is recorded under flags of its own, which allow TF32 unless they are told otherwise
+        monkeypatch.setattr(convolutions, "flags", partial(convolutions.flags, allow_tf32=False))
+    yield torch.device(request.param)
+    if request.param == "cuda":
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +67,7 @@ def real_data() -> Path:
     """A folder with real data in torchvision's layout, if PUZZLES_DATA_DIR names one."""
     folder = Path(os.environ.get("PUZZLES_DATA_DIR", ""))
     if not (folder / "MNIST" / "raw").is_dir():
-        pytest.skip("PUZZLES_DATA_DIR names no folder with MNIST/raw")
+        pytest.skip("PUZZLES_DATA_DIR names no folder with MNIST/raw: set it to one with MNIST's four archives in there")
     return folder
 
 

@@ -1,11 +1,16 @@
-"""The benchmark: both sides train the same networks, and its accounts add up."""
+"""The benchmark: both sides train the same networks, and its accounts add up.
 
+No test judges how fast something is: what is computed from seconds is tested with a clock of its own.
+"""
+
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
-from bench import backends, compare, cost, growth, overhead, picture, profile_step
+from bench import backends, compare, cost, growth, machine, overhead, picture, profile_step
 from bench.machine import cores, peak_flops
 
 from puzzles.base.csvs import write_csv
@@ -22,7 +27,6 @@ def row() -> dict:
 
 def test_both_sides_train_the_same_networks(row: dict) -> None:
     assert row["loss_difference"] < 1e-4
-    assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
 
 
 def test_the_baseline_has_torchs_own_layers_and_the_same_weights() -> None:
@@ -38,17 +42,35 @@ def test_the_baseline_has_torchs_own_layers_and_the_same_weights() -> None:
 
 def test_the_share_of_peak_is_what_speed_and_operations_say(row: dict) -> None:
     assert compare.step_flops("conv3_24") > 50 * compare.step_flops(NETWORK)
-    expected = compare.step_flops(NETWORK) * row["network_steps_per_s"] / (1e12 * row["peak_tflops"])
-    assert row["share_of_peak"] == pytest.approx(expected)
-    assert 0 < row["baseline_share_of_peak"] < 1
-    assert peak_flops("cpu", repeats=1) > 1e9
+    of_peak = compare.step_flops(NETWORK) / (1e12 * row["peak_tflops"])
+    assert row["share_of_peak"] == pytest.approx(of_peak * row["network_steps_per_s"])
+    assert row["baseline_share_of_peak"] == pytest.approx(of_peak * row["baseline_steps_per_s"])
 
 
-def test_every_way_to_step_is_timed() -> None:
+def clock(*seconds: float) -> SimpleNamespace:
+    """Takes the place of the module ``time`` where something is timed."""
+    readings = iter(seconds)
+    return SimpleNamespace(perf_counter=lambda: next(readings))
+
+
+def test_the_peak_is_that_of_the_fastest_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(machine.SIZE, "cpu", 64)
+    monkeypatch.setattr(machine, "time", clock(0.0, 5.0, 5.0, 7.0, 7.0, 10.0))
+    assert peak_flops("cpu", repeats=3) == 64 * 64 * (64 + 64) / 2.0  # products and sums, in the second repeat
+
+
+def test_every_way_to_step_works_here() -> None:
     direct = [name for name, backend in BACKENDS.items() if not backend.compiled]  # compiling takes half a minute
     times = backends.timed(NETWORK, 2, "cpu", direct)
     assert list(times) == [*backends.LOOPS, *(f"stacked, {name}" for name in direct)]
-    assert all(0 < ms < 1000 for ms in times.values())
+    assert all(math.isfinite(ms) for ms in times.values())
+
+
+def test_ways_to_step_are_compared_by_the_milliseconds_of_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "loop_seconds", lambda members, plain: (0.003 if plain else 0.002) * len(members))
+    monkeypatch.setattr(backends, "step_seconds", lambda members, name: {"grouped": 0.006, "unfold": math.inf}[name])
+    times = backends.timed(NETWORK, 3, "cpu", ["grouped", "unfold"])
+    assert list(times.values()) == pytest.approx([2.0, 3.0, 2.0, math.inf])
 
 
 def test_operations_of_a_step_are_those_counted_by_hand() -> None:
@@ -86,11 +108,41 @@ def test_accounts_of_a_run_add_up(tmp_path: Path) -> None:
     assert parts.sum() == pytest.approx(100 * cores())
 
 
-def test_a_step_is_taken_apart_completely() -> None:
+def test_a_steps_operators_are_found() -> None:
     parts = profile_step.breakdown(profile_step.our_epoch(NETWORK, 3, "cpu"), 3, "cpu")
-    step = parts.pop("step")
-    assert parts["convolution"] > 0
-    assert sum(parts.values()) >= 0.99 * step
+    absent = {"Fourier transform", "pooling"}  # kernels are small, and the maps are flattened
+    assert {kind for kind in profile_step.KINDS if parts[kind] == 0} == absent
+
+
+@pytest.mark.parametrize(("seconds", "rest"), [(0.010, 1.2), (0.002, 0.0)], ids=["all of it", "slowed by the profiler"])
+def test_a_step_is_taken_apart_completely(monkeypatch: pytest.MonkeyPatch, seconds: float, rest: float) -> None:
+    microseconds = {
+        "aten::mkldnn_convolution": 4000,
+        "aten::convolution_backward": 2000,
+        "aten::addmm": 600,
+        "aten::threshold_backward": 400,
+        "aten::_log_softmax": 100,
+        "aten::_foreach_add_": 200,
+        "aten::index": 200,
+        "aten::sum": 100,
+        "enumerate(DataLoader)": 5000,  # no operator
+    }
+
+    class Profiled:
+        def __init__(self, **_: object) -> None: ...
+        def __enter__(self) -> "Profiled":
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+        def key_averages(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(key=key, self_cpu_time_total=spent) for key, spent in microseconds.items()]
+
+    monkeypatch.setattr(profile_step, "profile", Profiled)
+    monkeypatch.setattr(profile_step, "time", clock(0.0, seconds))
+    parts = {name: ms for name, ms in profile_step.breakdown(lambda: None, 2, "cpu").items() if ms}
+    expected = {"step": 1e3 * seconds / 2, "convolution": 3.0, "matrix product": 0.3, "ReLU": 0.2, "loss": 0.05}
+    expected |= {"optimizer": 0.1, "gathering and layout": 0.1, "other operators": 0.05}
+    assert parts == pytest.approx(expected | ({"Python and data": rest} if rest else {}))
 
 
 def test_the_picture_is_drawn_from_the_tables(row: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from conftest import small_spec
 
 from puzzles.base.errors import DataError
-from puzzles.data.dataset import KEYS, Dataset, checked, read_dataset, read_npz, write_npz
+from puzzles.data.dataset import Dataset, checked, read_dataset, read_npz, write_npz
 from puzzles.data.download import Fetch, fetch
 from puzzles.data.preparation import Preparation, train_subset
 
@@ -140,4 +140,3 @@ def test_random_labels_are_drawn_for_training_and_for_testing(digits: Dataset) -
     for split in ("train_y", "test_y"):
         agree = float((getattr(natural, split) == getattr(random, split)).double().mean())
         assert 0.03 < agree < 0.17
-    assert set(KEYS) == {"train_x", "train_y", "test_x", "test_y"}

@@ -1,11 +1,12 @@
 """Measurements against definitions and against a full float64 pass."""
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, small_spec
+from conftest import DEVICES, SMALL, small_spec
 
 from puzzles.config.specs import Architecture
 from puzzles.data.dataset import Dataset
@@ -154,3 +155,111 @@ def test_batch_norm_is_absorbed_whatever_the_size_of_the_outputs(digits: Dataset
         network.linear5.weight.mul_(1e5)
     ((row,), _) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
     assert row["train_loss"] > 1000
+
+
+def allow_tf32_the_older_way() -> None:
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = True
+
+
+def allow_tf32_the_newer_way() -> None:
+    torch.backends.fp32_precision = "tf32"
+
+
+def allow_tf32_of_each_kind() -> None:
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+
+
+def allow_bfloat16_products() -> None:
+    torch.set_float32_matmul_precision("medium")
+
+
+def allow_bfloat16_on_a_cpu() -> None:
+    torch.backends.mkldnn.conv.fp32_precision = "bf16"
+    torch.backends.mkldnn.matmul.fp32_precision = "bf16"
+
+
+USERS = [allow_tf32_the_older_way, allow_tf32_the_newer_way, allow_tf32_of_each_kind, allow_bfloat16_products]
+USERS += [allow_bfloat16_on_a_cpu]
+
+
+def user_settings() -> dict[str, object]:
+    """Whatever a user may have set; the older names cannot be read once the newer ones were used."""
+    readers = {
+        "cudnn.conv": lambda: torch.backends.cudnn.conv.fp32_precision,
+        "cuda.matmul": lambda: torch.backends.cuda.matmul.fp32_precision,
+        "mkldnn.conv": lambda: torch.backends.mkldnn.conv.fp32_precision,
+        "mkldnn.matmul": lambda: torch.backends.mkldnn.matmul.fp32_precision,
+        "cudnn.allow_tf32": lambda: torch.backends.cudnn.allow_tf32,
+        "cuda.matmul.allow_tf32": lambda: torch.backends.cuda.matmul.allow_tf32,
+        "matmul_precision": torch.get_float32_matmul_precision,
+        "benchmark": lambda: torch.backends.cudnn.benchmark,
+    }
+    found: dict[str, object] = {}
+    for name, read in readers.items():
+        try:
+            found[name] = read()
+        except RuntimeError:
+            found[name] = "cannot be read"
+    return found
+
+
+@pytest.fixture(params=USERS, ids=lambda user: user.__name__)
+def user(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A user who has allowed less than float32 before measuring; afterwards everything is as torch has it at first."""
+    before = user_settings()
+    request.param()
+    torch.backends.cudnn.benchmark = True
+    yield
+    torch.backends.cudnn.benchmark = False
+    torch.backends.fp32_precision = "none"
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = True
+    for kind in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv):
+        kind.fp32_precision = "none"
+    assert user_settings() == before
+
+
+class Probe(torch.nn.Module):
+    """Notes what is allowed while it computes; and fails if it is told to."""
+
+    def __init__(self, fails: bool = False) -> None:
+        super().__init__()
+        self.fails, self.seen = fails, []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(user_settings())
+        if self.fails:
+            raise ZeroDivisionError
+        return x.flatten(1)
+
+
+@pytest.mark.usefixtures("user")
+def test_outputs_are_computed_in_float32_whatever_the_user_has_allowed() -> None:
+    """Convolutions and matrix products, on a GPU and on a CPU; and by an algorithm that does not depend on a timing."""
+    before, probe = user_settings(), Probe()
+    logits(probe, torch.zeros(3, 4, 4, 1))
+    (seen,) = probe.seen
+    assert {seen[kind] for kind in ("cudnn.conv", "cuda.matmul", "mkldnn.conv", "mkldnn.matmul")} == {"ieee"}
+    assert not seen["benchmark"]
+    assert user_settings() == before
+
+
+@pytest.mark.usefixtures("user")
+@pytest.mark.parametrize("where", DEVICES)
+def test_outputs_differ_from_those_in_float64_by_float32s_grain(digits: Dataset, where: str) -> None:
+    examples = Preparation(digits, where).examples(small_spec(image_size=12))
+    network = build(ARCHITECTURES["conv5"], examples.input_shape, 10).to(where)
+    initialize(network, small_spec(init="kaiming"))
+    found = logits(network, examples.test_x)
+    exact = logits(network.double(), examples.test_x.double())
+    assert float((found - exact).norm() / exact.norm()) < 2e-6  # TF32: about 1e-3
+
+
+@pytest.mark.usefixtures("user")
+def test_the_users_settings_are_back_after_an_error_too() -> None:
+    before = user_settings()
+    with pytest.raises(ZeroDivisionError):
+        logits(Probe(fails=True), torch.zeros(3, 4, 4, 1))
+    assert user_settings() == before

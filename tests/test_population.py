@@ -1,16 +1,19 @@
 """Training: a network does not know its neighbours, a killed one goes on, and the numbers are those of plain SGD."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import SMALL, small_spec
 
+from puzzles.base import paths
 from puzzles.config.specs import Architecture, NetworkSpec, Select
-from puzzles.data.batches import batches, crop_draws, crop_flip, learning_rate
+from puzzles.data.batches import CROP_PADDING, batches, crop_draws, crop_flip, learning_rate
 from puzzles.data.dataset import Dataset
-from puzzles.data.preparation import Examples, Preparation
+from puzzles.data.preparation import Preparation
 from puzzles.networks.architectures import build, initialize
 from puzzles.training import cache
 from puzzles.training.members import Member
@@ -22,7 +25,8 @@ BATCH_NORM = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
 def train(digits: Dataset, specs: list[NetworkSpec], **options: object) -> dict[str, cache.Entry]:
     done: dict[str, cache.Entry] = {}
     select = options.pop("select", [Select("last")])
-    population = Population(digits, options.pop("pretrained", {}), options.pop("checkpoint_seconds", 1e9))
+    settings = {"checkpoint_seconds": options.pop("checkpoint_seconds", 1e9), "device": options.pop("device", "cpu")}
+    population = Population(digits, options.pop("pretrained", {}), **settings)
     population.train([(spec, select) for spec in specs], lambda spec, entry: done.update({spec.hash: entry}), **options)
     return done
 
@@ -42,11 +46,11 @@ def test_alone_and_among_eight_the_bits_are_the_same(digits: Dataset, workdir: P
     assert not same(together[specs[0].hash], together[specs[1].hash])
 
 
-def test_it_is_plain_sgd(digits: Dataset, workdir: Path) -> None:
+def test_it_is_plain_sgd(digits: Dataset, workdir: Path, device: torch.device) -> None:
     """The engine against a loop written here, with torch's own optimizer and NCHW images."""
     spec = small_spec(lr_milestones=(2,), weight_decay=0.01, epochs=3)
-    examples = Preparation(digits).examples(spec)
-    network = build(spec.architecture, examples.input_shape, 10)
+    examples = Preparation(digits, device).examples(spec)
+    network = build(spec.architecture, examples.input_shape, 10).to(device)
     initialize(network, spec)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=0.01)
     for epoch in range(3):
@@ -56,27 +60,79 @@ def test_it_is_plain_sgd(digits: Dataset, workdir: Path) -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    ours = train(digits, [spec])[spec.hash].snapshots["last"]
+    ours = train(digits, [spec], device=device)[spec.hash].snapshots["last"]
     for name, tensor in network.state_dict().items():
-        assert torch.allclose(ours[name], tensor, rtol=1e-4, atol=1e-5), name
+        assert torch.allclose(ours[name], tensor.cpu(), rtol=1e-4, atol=1e-5), name
 
 
-GOLDEN = {
-    "plain": (SMALL, {"train_loss": 2.0734059, "test_loss": 2.0858727, "rho": 5.194271, "norm_train_loss": 2.2523098}),
-    "batch norm": (
-        BATCH_NORM,
-        {"train_loss": 1.8891673, "test_loss": 1.9268418, "rho": 101.71974, "norm_train_loss": 2.2973928},
+KAIMING = {"init": "kaiming"}  # far from its start after three epochs: whatever a setting does shows
+GOLDEN = {  # what is set; training loss, test loss, rho and normalized training loss at the end
+    "plain": ({}, (2.0734059, 2.0858727, 5.194271, 2.2523098)),
+    "batch norm": ({"architecture": BATCH_NORM}, (1.8891673, 1.9268418, 101.71974, 2.2973928)),
+    "gaussian weights": ({"init": "gaussian", "init_std": 0.2}, (1.4136087, 1.4860538, 29.404642, 2.2501292)),
+    "kaiming": (KAIMING, (1.4858476, 1.5570932, 74.477375, 2.2816745)),
+    "gain": ({"init_gain": 2.0}, (1.3316531, 1.3988574, 36.92798, 2.2590784)),
+    "zero biases": ({"init_bias": "zero"}, (2.137057, 2.1440788, 4.6391281, 2.2630897)),
+    "no biases": (KAIMING | {"architecture": replace(SMALL, bias="none")}, (1.422783, 1.5236388, 73.176914, 2.2779732)),
+    "biases everywhere": (
+        KAIMING | {"architecture": replace(SMALL, bias="all")},
+        (1.5099562, 1.5684154, 73.415593, 2.2825477),
+    ),
+    "conv, batch norm": ({"architecture": replace(SMALL, batch_norm=True)}, (0.88548895, 0.93044228, 33.005248, 2.2336249)),
+    "five layers": (
+        KAIMING | {"architecture": replace(BATCH_NORM, batch_norm=False)},
+        (2.2715498, 2.268775, 324.94359, 2.3024586),
+    ),
+    "residual": ({"architecture": Architecture("resnet", depth=8)}, (0.28664072, 0.43019618, 2.9008681, 1.1801502)),
+    "large kernels": (
+        {"architecture": Architecture("conv", (20, 20), 5, bias="first"), "image_size": 20, "epochs": 1},
+        (1.9993793, 1.89062, 16.377791, 2.0687407),
+    ),
+    "crop and flip": (KAIMING | {"augment": "crop_flip"}, (2.2934738, 2.2985306, 60.528841, 2.3024151)),
+    "random labels": (KAIMING | {"labels": "random"}, (2.2963978, 2.3014225, 61.219445, 2.3024546)),
+    "replaced labels": (
+        KAIMING | {"corruption": 0.5, "corruption_rule": "replace"},
+        (2.2544418, 2.2662482, 61.283892, 2.3012184),
+    ),
+    "permuted labels": (
+        KAIMING | {"corruption": 0.5, "corruption_rule": "permute"},
+        (2.2774385, 2.2566421, 61.032938, 2.3020241),
+    ),
+    "weight decay": (KAIMING | {"weight_decay": 0.05}, (1.6633163, 1.7139267, 36.031523, 2.2758382)),
+    "milestones": (KAIMING | {"lr_milestones": (1, 2)}, (2.026635, 2.079146, 59.661781, 2.2954576)),
+    "until no error": (
+        {"stop": "until_zero_train_error", "max_epochs": 80, "train_size": 60, "batch_size": 20},
+        (0.031952693, 1.0741993, 79.251484, 2.1309011),
+    ),
+    "given scaling": (
+        {"input_mean": (0.5,), "input_std": (0.25,), "image_size": 12},
+        (1.2389986, 1.3222323, 8.614151, 2.0553404),
     ),
 }
 
 
-@pytest.mark.parametrize("kind", GOLDEN)
-def test_golden_training(digits: Dataset, workdir: Path, kind: str) -> None:
+def golden_spec(name: str) -> NetworkSpec:
+    return small_spec(**GOLDEN[name][0])
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_training(digits: Dataset, workdir: Path, name: str) -> None:
     """Whoever changes these numbers changes every result: raise TRAINER_VERSION."""
-    architecture, golden = GOLDEN[kind]
-    spec = small_spec(architecture=architecture)
+    spec = golden_spec(name)
     row = train(digits, [spec])[spec.hash].history[-1]
-    assert {key: row[key] for key in golden} == pytest.approx(golden, rel=1e-4)
+    found = [row[column] for column in ("train_loss", "test_loss", "rho", "norm_train_loss")]
+    assert found == pytest.approx(GOLDEN[name][1], rel=1e-4)
+
+
+def test_golden_trainings_have_every_choice_of_the_configuration() -> None:
+    schema = yaml.safe_load(paths.SCHEMA.read_text())
+    specs = [golden_spec(name) for name in GOLDEN]
+    for owners, properties in (
+        (specs, schema["$defs"]["network"]["properties"]),
+        ([s.architecture for s in specs], schema["properties"]["architectures"]["additionalProperties"]["properties"]),
+    ):
+        choices = {name: set(entry["enum"]) for name, entry in properties.items() if "enum" in entry}
+        assert {name: {getattr(owner, name) for owner in owners} for name in choices} == choices
 
 
 class KilledError(Exception):
@@ -99,6 +155,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint_to_the_same_bits(
 
     with pytest.raises(KilledError):
         train(digits, specs, select=select, on_epoch=die, checkpoint_seconds=0)
+    assert len(list(workdir.rglob("*.pt"))) == len(specs)
     resumed = train(digits, specs, select=select, on_epoch=lambda ms: trained_epochs.extend(m.epoch for m in ms))
     assert all(same(undisturbed[spec.hash], resumed[spec.hash]) for spec in specs)
     assert trained_epochs.count(3) == 2  # once for each network: nothing before the checkpoint was trained again
@@ -131,6 +188,16 @@ def test_it_stops_at_zero_training_error(digits: Dataset, workdir: Path) -> None
 
     capped = small_spec(stop="until_zero_train_error", epochs=2, max_epochs=4, labels="random")
     assert train(digits, [capped])[capped.hash].history[-1]["epoch"] == 4
+
+
+def test_zero_training_error_before_its_time_ends_no_training(digits: Dataset, workdir: Path) -> None:
+    """``epochs`` is the least that a network trains."""
+    spec = small_spec(stop="until_zero_train_error", epochs=60, max_epochs=80, train_size=60, batch_size=20)
+    history = train(digits, [spec])[spec.hash].history
+    first = next(row["epoch"] for row in history if row["train_error"] == 0)
+    assert first < 50
+    assert [row["epoch"] for row in history] == list(range(61))
+    assert history[-1]["train_error"] == 0
 
 
 def test_a_network_that_diverges_stops_and_leaves_the_others_alone(digits: Dataset, workdir: Path) -> None:
@@ -182,6 +249,20 @@ def test_learning_rate_schedule() -> None:
     assert [learning_rate(spec, epoch) for epoch in range(6)] == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4, 1e-4])
 
 
+def test_flip_1_mirrors_an_image_and_flip_0_does_not() -> None:
+    image, black = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), torch.zeros(1)
+    x, middle = image[None, None, ..., None], CROP_PADDING  # the crop that moves nothing
+    crops = {  # rows, columns, flip
+        (middle, middle, 0): [[1, 2, 3], [4, 5, 6]],
+        (middle, middle, 1): [[3, 2, 1], [6, 5, 4]],
+        (middle, middle + 1, 0): [[2, 3, 0], [5, 6, 0]],
+        (middle, middle + 1, 1): [[0, 3, 2], [0, 6, 5]],  # cropped, then mirrored
+        (middle + 1, middle, 0): [[4, 5, 6], [0, 0, 0]],
+    }
+    for draws, expected in crops.items():
+        assert crop_flip(x, black, *(torch.tensor([[d]]) for d in draws))[0, 0, ..., 0].tolist() == expected, draws
+
+
 def test_crop_and_flip() -> None:
     x = torch.arange(2 * 6 * 6 * 3, dtype=torch.float32).reshape(2, 6, 6, 3) + 1
     black = torch.tensor([-1.0, -2.0, -3.0])
@@ -212,5 +293,4 @@ def test_augmented_training_is_repeatable(digits: Dataset, workdir: Path) -> Non
 def test_examples_of_one_population_share_their_images(digits: Dataset) -> None:
     preparation = Preparation(digits)
     a, b = (preparation.examples(small_spec(seed=seed, train_size=0)) for seed in (0, 1))
-    assert isinstance(a, Examples)
     assert a.train_x.data_ptr() == b.train_x.data_ptr()

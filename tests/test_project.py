@@ -1,9 +1,14 @@
 """The project's own files agree with each other."""
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import version
+from operator import attrgetter
+from pathlib import Path
 
+import torch
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
@@ -39,3 +44,30 @@ def test_no_module_is_long() -> None:
     for path in [*ROOT.glob("workflow/**/*.py"), *ROOT.glob("workflow/**/*.smk")]:
         lines = len(path.read_text().splitlines())
         assert lines <= (60 if path.parent.name == "scripts" else 300), f"{path.name} has {lines} lines"
+
+
+def names_below(path: Path, root: str) -> Iterator[str]:
+    """Everything that a module writes as ``root.a.b``, without ``root``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        name, parts = node, []
+        while isinstance(name, ast.Attribute):
+            parts.append(name.attr)
+            name = name.value
+        if parts and isinstance(name, ast.Name) and name.id == root:
+            yield ".".join(reversed(parts))
+
+
+def exists(name: str) -> bool:
+    try:
+        attrgetter(name)(torch)
+    except AttributeError:
+        return False
+    return True
+
+
+def test_what_modules_take_from_torch_exists() -> None:
+    """Some lines run on a GPU only: where there is none, no other test would notice a name that is not there."""
+    modules = [*ROOT.glob("workflow/**/*.py"), *ROOT.glob("bench/*.py")]
+    names = {(path.name, name) for path in modules for name in names_below(path, "torch")}
+    assert len(names) > 100
+    assert sorted((module, name) for module, name in names if not exists(name)) == []

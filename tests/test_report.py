@@ -122,7 +122,9 @@ def test_what_is_not_there_is_named(workdir: Path) -> None:
     assert published.largest_run() == "small"
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+@pytest.mark.skipif(
+    shutil.which("chromium") is None, reason="no chromium here (Debian package chromium): with it, the page is opened in it"
+)
 @pytest.mark.parametrize("width", [400, 1400])
 def test_a_browser_opens_it_without_an_error_and_without_a_horizontal_bar(redrawn: Path, tmp_path: Path, width: int) -> None:
     probe = (

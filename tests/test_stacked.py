@@ -4,6 +4,7 @@ import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from puzzles.data.preparation import Examples, Preparation
 from puzzles.networks.architectures import build, initialize
 from puzzles.training import cache, fastest_backend
 from puzzles.training.backends import BACKENDS
-from puzzles.training.members import Member
+from puzzles.training.members import Engine, Member
 from puzzles.training.population import LoopEngine, Population
 from puzzles.training.stacked_engine import Stack, StackedEngine
 from puzzles.training.stacked_layers import share, stack
@@ -37,7 +38,7 @@ def networks(architecture: Architecture, examples: Examples, count: int = 3) -> 
     built = [build(architecture, examples.input_shape, 10) for _ in range(count)]
     for seed, network in enumerate(built):
         initialize(network, small_spec(seed=seed))
-        network.double().train()
+        network.to(examples.train_x.device).double().train()
     return built
 
 
@@ -58,9 +59,11 @@ def step_together(
     return {name: p.grad for name, p in stacked.named_parameters()} | dict(stacked.named_buffers())
 
 
-def batch(digits: Dataset, spec: NetworkSpec, count: int) -> tuple[Examples, torch.Tensor, torch.Tensor]:
+def batch(
+    digits: Dataset, spec: NetworkSpec, count: int, device: torch.device
+) -> tuple[Examples, torch.Tensor, torch.Tensor]:
     """Another batch for each of ``count`` networks: images [P, B, C, H, W] and labels [P, B]."""
-    preparation = Preparation(digits)
+    preparation = Preparation(digits, device)
     pairs = [
         next(iter(batches(preparation.examples(spec), small_spec(seed=seed, augment=spec.augment), 0)))
         for seed in range(count)
@@ -71,18 +74,20 @@ def batch(digits: Dataset, spec: NetworkSpec, count: int) -> tuple[Examples, tor
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("backend", CONVOLUTIONS)
-def test_one_step_in_float64_equals_the_plain_loop(digits: Dataset, name: str, backend: str) -> None:
+def test_one_step_in_float64_equals_the_plain_loop(digits: Dataset, device: torch.device, name: str, backend: str) -> None:
     spec = small_spec(image_size=12, augment="crop_flip" if "crop" in name else "none")
-    examples, x, y = batch(digits, spec, 3)
+    examples, x, y = batch(digits, spec, 3, device)
     alone = networks(ARCHITECTURES[name], examples)
     ours = step_together(stack(alone, BACKENDS[backend].convolve), x.double(), y)
     assert_equal(ours, alone, x, y)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+@pytest.mark.skipif(
+    shutil.which("g++") is None, reason="no g++ here (Debian package g++): with it, torch.compile builds these steps"
+)
 @pytest.mark.parametrize("name", ["34 filters, valid", "five layers, batch norm"])
-def test_a_compiled_step_in_float64_equals_the_plain_loop(digits: Dataset, name: str) -> None:
-    examples, x, y = batch(digits, small_spec(image_size=12), 2)
+def test_a_compiled_step_in_float64_equals_the_plain_loop(digits: Dataset, device: torch.device, name: str) -> None:
+    examples, x, y = batch(digits, small_spec(image_size=12), 2, device)
     alone = networks(ARCHITECTURES[name], examples, 2)
     stacked = stack(alone, BACKENDS["compiled"].convolve)
     ours = step_together(stacked, x.double(), y, torch.compile(stacked, fullgraph=True))
@@ -100,10 +105,12 @@ def assert_equal(ours: dict[str, torch.Tensor], alone: list[nn.Module], x: torch
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("backend", CONVOLUTIONS)
-def test_one_step_in_float32_is_as_exact_as_the_plain_loop(digits: Dataset, name: str, backend: str) -> None:
+def test_one_step_in_float32_is_as_exact_as_the_plain_loop(
+    digits: Dataset, device: torch.device, name: str, backend: str
+) -> None:
     """At most five times further from float64 than the plain float32 loop is, plus float32's own grain."""
     spec = small_spec(image_size=12)
-    examples, x, y = batch(digits, spec, 2)
+    examples, x, y = batch(digits, spec, 2, device)
     exact = networks(ARCHITECTURES[name], examples, 2)
     plain = [network.float() for network in networks(ARCHITECTURES[name], examples, 2)]
     ours = step_together(stack(plain, BACKENDS[backend].convolve), x, y)
@@ -120,9 +127,11 @@ def test_one_step_in_float32_is_as_exact_as_the_plain_loop(digits: Dataset, name
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("backend", CONVOLUTIONS)
-def test_one_step_in_float32_is_exact_where_no_relu_can_flip(digits: Dataset, name: str, backend: str) -> None:
+def test_one_step_in_float32_is_exact_where_no_relu_can_flip(
+    digits: Dataset, device: torch.device, name: str, backend: str
+) -> None:
     """To 2e-5 of float64 on batches in which every ReLU's input is further from zero than rounding can move it."""
-    examples = Preparation(digits).examples(small_spec(image_size=9))
+    examples = Preparation(digits, device).examples(small_spec(image_size=9))
     exact = networks(ARCHITECTURES[name], examples, 2)
     pairs = [batch_far_from_zero(network, examples) for network in exact]
     x, y = (torch.stack(part) for part in zip(*pairs, strict=True))
@@ -157,9 +166,9 @@ def batch_far_from_zero(network: nn.Module, examples: Examples, distance: float 
     raise AssertionError("no such batch")
 
 
-def test_a_step_of_the_papers_residual_network_equals_the_plain_loop(digits: Dataset) -> None:
+def test_a_step_of_the_papers_residual_network_equals_the_plain_loop(digits: Dataset, device: torch.device) -> None:
     """All 56 layers, with crops and flips."""
-    examples, x, y = batch(digits, small_spec(image_size=12, augment="crop_flip", batch_size=8), 2)
+    examples, x, y = batch(digits, small_spec(image_size=12, augment="crop_flip", batch_size=8), 2, device)
     alone = networks(Architecture("resnet", depth=56), examples, 2)
     assert_equal(step_together(stack(alone, BACKENDS["aligned"].convolve), x.double(), y), alone, x, y)
 
@@ -169,7 +178,7 @@ def test_a_step_of_the_papers_residual_network_equals_the_plain_loop(digits: Dat
 )
 @pytest.mark.parametrize("augment", ["none", "crop_flip"])
 def test_whole_trainings_agree_with_the_loop(
-    digits: Dataset, workdir: Path, architecture: Architecture, augment: str
+    digits: Dataset, workdir: Path, device: torch.device, architecture: Architecture, augment: str
 ) -> None:
     """Different learning rates, momenta, weight decays, labels and lengths in one stack; one network ends early."""
     base = small_spec(architecture=architecture, augment=augment, train_size=101, batch_size=25, epochs=3)
@@ -184,17 +193,14 @@ def test_whole_trainings_agree_with_the_loop(
         ),
         small_spec(architecture=architecture, augment=augment, train_size=101, batch_size=17),  # another stack
     ]
-    alone, together = (trained(digits, specs, engine) for engine in (LoopEngine(), StackedEngine("loop")))
-    for spec in specs:
-        a, b = alone[spec.hash], together[spec.hash]
-        assert [row["epoch"] for row in a.history] == [row["epoch"] for row in b.history]
-        for before, after in zip(a.history, b.history, strict=True):
-            assert after["train_loss"] == pytest.approx(before["train_loss"], rel=1e-4)
-            assert after["rho"] == pytest.approx(before["rho"], rel=1e-4)
+    alone, together = (trained(digits, specs, engine, device) for engine in (LoopEngine(), StackedEngine("loop")))
+    assert_same_histories(together, alone)
 
 
 @pytest.mark.parametrize("backend", CONVOLUTIONS)
-def test_networks_that_see_the_same_images_equal_the_loop(digits: Dataset, workdir: Path, backend: str) -> None:
+def test_networks_that_see_the_same_images_equal_the_loop(
+    digits: Dataset, workdir: Path, device: torch.device, backend: str
+) -> None:
     """The sweeps of initial weights: one seed, so one batch for all, which the first layer takes in one convolution."""
     base = {"augment": "crop_flip", "train_size": 101, "batch_size": 25, "epochs": 3, "init": "gaussian"}
     specs = [
@@ -202,23 +208,33 @@ def test_networks_that_see_the_same_images_equal_the_loop(digits: Dataset, workd
         small_spec(**base, init_std=0.2, stop="until_zero_train_error", max_epochs=5),
         small_spec(**base, init_std=0.3, labels="random", lr=0.02),
     ]
-    alone, together = (trained(digits, specs, engine) for engine in (LoopEngine(), StackedEngine(backend)))
-    for spec in specs:
-        for before, after in zip(alone[spec.hash].history, together[spec.hash].history, strict=True):
-            assert after["train_loss"] == pytest.approx(before["train_loss"], rel=1e-4)
-            assert after["rho"] == pytest.approx(before["rho"], rel=1e-4)
+    alone, together = (trained(digits, specs, engine, device) for engine in (LoopEngine(), StackedEngine(backend)))
+    assert_same_histories(together, alone)
+
+
+def assert_same_histories(found: dict[str, cache.Entry], expected: dict[str, cache.Entry]) -> None:
+    """The same networks, evaluated at the same epochs, with the same losses and norms to what float32 allows."""
+    assert set(found) == set(expected)
+    for key, entry in expected.items():
+        assert [row["epoch"] for row in found[key].history] == [row["epoch"] for row in entry.history]
+        for ours, theirs in zip(found[key].history, entry.history, strict=True):
+            assert [ours["train_loss"], ours["rho"]] == pytest.approx([theirs["train_loss"], theirs["rho"]], rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_one_step_on_the_same_images_in_float64_equals_the_plain_loop(digits: Dataset, name: str) -> None:
-    examples, x, y = batch(digits, small_spec(image_size=12), 3)
+def test_one_step_on_the_same_images_in_float64_equals_the_plain_loop(
+    digits: Dataset, device: torch.device, name: str
+) -> None:
+    examples, x, y = batch(digits, small_spec(image_size=12), 3, device)
     alone, x = networks(ARCHITECTURES[name], examples), x[:1].double().expand(3, -1, -1, -1, -1)
     assert_equal(step_together(stack(alone, BACKENDS["grouped"].convolve), x, y), alone, x, y)
 
 
-def trained(digits: Dataset, specs: list[NetworkSpec], engine: object, **options: object) -> dict[str, cache.Entry]:
+def trained(
+    digits: Dataset, specs: list[NetworkSpec], engine: Engine, device: torch.device, **options: object
+) -> dict[str, cache.Entry]:
     done: dict[str, cache.Entry] = {}
-    population = Population(digits, {}, options.get("checkpoint_seconds", 1e9))
+    population = Population(digits, {}, options.get("checkpoint_seconds", 1e9), device)
     population.engine = engine
     population.train(
         [(spec, [Select("last")]) for spec in specs],
@@ -228,29 +244,28 @@ def trained(digits: Dataset, specs: list[NetworkSpec], engine: object, **options
     return done
 
 
-def test_a_stack_that_is_killed_goes_on_with_its_momentum(digits: Dataset, workdir: Path) -> None:
+def test_a_stack_that_is_killed_goes_on_with_its_momentum(digits: Dataset, workdir: Path, device: torch.device) -> None:
     specs = [small_spec(seed=seed, epochs=4) for seed in range(3)]
-    whole = trained(digits, specs, StackedEngine("grouped"))
+    whole = trained(digits, specs, StackedEngine("grouped"), device)
 
     def stop(members: list) -> None:
         if members[0].epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trained(digits, specs, StackedEngine("grouped"), checkpoint_seconds=0, on_epoch=stop)
-    resumed = trained(digits, specs, StackedEngine("grouped"))
-    for spec in specs:
-        assert resumed[spec.hash].history == whole[spec.hash].history
+        trained(digits, specs, StackedEngine("grouped"), device, checkpoint_seconds=0, on_epoch=stop)
+    resumed = trained(digits, specs, StackedEngine("grouped"), device)
+    assert_same_histories(resumed, whole)
+    if device.type == "cpu":  # a GPU may choose another algorithm when it records its steps again
+        assert all(resumed[key].history == entry.history for key, entry in whole.items())
 
 
-def test_a_network_that_diverges_disturbs_no_other(digits: Dataset, workdir: Path) -> None:
+def test_a_network_that_diverges_disturbs_no_other(digits: Dataset, workdir: Path, device: torch.device) -> None:
     calm, wild = small_spec(seed=0), small_spec(seed=1, lr=1e30)
-    together = trained(digits, [calm, wild], StackedEngine("grouped"))
-    alone = trained(digits, [calm], StackedEngine("grouped"))
-    assert together[calm.hash].history[-1]["train_loss"] == pytest.approx(
-        alone[calm.hash].history[-1]["train_loss"], rel=1e-4
-    )
-    assert together[wild.hash].history[-1]["train_loss"] != pytest.approx(0, abs=1e6)  # not a number
+    together = trained(digits, [calm, wild], StackedEngine("grouped"), device)
+    alone = trained(digits, [calm], StackedEngine("grouped"), device)
+    assert not math.isfinite(together.pop(wild.hash).history[-1]["train_loss"])
+    assert_same_histories(together, alone)
 
 
 def test_networks_share_what_the_stack_holds(digits: Dataset) -> None:
@@ -275,7 +290,6 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
     asked: list[str] = []
     seconds = {"loop": 3.0, "streams": 4.0, "aligned": 5.0, "grouped": 1.0, "unfold": 2.0, "compiled": math.inf}
     assert list(seconds) == list(BACKENDS)
-    assert all(0 < fastest_backend.step_seconds(members(digits, 2), name) < math.inf for name in CONVOLUTIONS)
     monkeypatch.setattr(fastest_backend, "step_seconds", lambda _, name: asked.append(name) or seconds[name])
     engine = fastest_backend.MeasuredEngine()
     assert engine.new_stack(members(digits, 2)).backend == "grouped"
@@ -284,6 +298,29 @@ def test_the_fastest_backend_is_measured_once_and_remembered(
     monkeypatch.setattr(fastest_backend, "COMPILING_PAYS", 2.0)
     engine.new_stack(members(digits, 3))
     assert asked == [*CONVOLUTIONS, *BACKENDS]  # another number of networks
+
+
+@pytest.mark.parametrize("backend", CONVOLUTIONS)
+def test_every_backend_works_here(digits: Dataset, workdir: Path, device: torch.device, backend: str) -> None:
+    assert math.isfinite(fastest_backend.step_seconds(members(digits, 2, device), backend))
+
+
+def test_the_seconds_of_a_step_are_those_of_steps_after_the_first_few(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    seconds = [0.0]
+
+    def run(self: Stack, size: int) -> None:
+        seconds.append(seconds[-1] + (60.0 if len(sizes) < fastest_backend.WARM_UP else 0.25))
+        sizes.append(size)
+
+    monkeypatch.setattr(Stack, "_run", run)
+    monkeypatch.setattr(fastest_backend, "time", SimpleNamespace(perf_counter=lambda: seconds[-1]))
+    assert fastest_backend.step_seconds(members(digits, 2), "grouped") == 0.25
+    assert set(sizes) == {50}
+    assert fastest_backend.step_seconds(members(digits, 2, train_size=20), "grouped") == 0.25
+    assert set(sizes) == {50, 20}  # no batch is larger than the data
 
 
 def test_when_no_backend_can_be_timed_none_is_remembered(
@@ -305,17 +342,20 @@ def test_a_backend_that_does_not_work_here_is_not_chosen(
     assert "backend compiled does not work here" in caplog.text
 
 
-def test_timing_a_backend_changes_no_network(digits: Dataset, workdir: Path) -> None:
-    three = members(digits, 3)
+def test_timing_a_backend_changes_no_network(digits: Dataset, workdir: Path, device: torch.device) -> None:
+    three = members(digits, 3, device)
     before = [{name: t.clone() for name, t in m.network.state_dict().items()} for m in three]
     fastest_backend.step_seconds(three, "unfold")
     for state, member in zip(before, three, strict=True):
         assert all(torch.equal(state[name], t) for name, t in member.network.state_dict().items())
 
 
-def test_what_is_done_before_a_step_is_recorded_leaves_no_trace(digits: Dataset, workdir: Path) -> None:
+def test_what_is_done_before_a_step_is_recorded_leaves_no_trace(
+    digits: Dataset, workdir: Path, device: torch.device
+) -> None:
     """Also at the end of an epoch, where the last, smaller batch is recorded and no examples are left."""
-    together = Stack(members(digits, 2, architecture=Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)), "grouped")
+    architecture = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
+    together = Stack(members(digits, 2, device, architecture=architecture), "grouped")
     together.train_epoch([True, True])
     before = [t.clone() for t in (*together.module.parameters(), *together.module.buffers(), *together.optimizer.momenta)]
     with together._undone():
@@ -327,6 +367,20 @@ def test_what_is_done_before_a_step_is_recorded_leaves_no_trace(digits: Dataset,
     assert int(together.cursor) == 300
 
 
-def members(digits: Dataset, count: int, **changes: object) -> list[Member]:
-    population = Population(digits, {})
+@pytest.mark.skipif(
+    not torch.cuda.is_available(),
+    reason="no CUDA GPU here: with one, this test runs, and every test of the fixture `device` runs on it too",
+)
+def test_on_a_gpu_one_step_is_recorded_for_each_size_of_batch_and_replayed(digits: Dataset, workdir: Path) -> None:
+    together = Stack(members(digits, 2, "cuda", train_size=120), "aligned")
+    together.train_epoch([True, True])
+    recorded = dict(together.graphs)
+    assert set(recorded) == {50, 20}
+    together.train_epoch([True, True])
+    assert together.graphs == recorded
+    assert [m.epoch for m in together.members] == [2, 2]
+
+
+def members(digits: Dataset, count: int, device: torch.device | str = "cpu", **changes: object) -> list[Member]:
+    population = Population(digits, {}, device=device)
     return [population._member(small_spec(seed=seed, **changes), [Select("last")]) for seed in range(count)]

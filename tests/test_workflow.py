@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -182,10 +183,12 @@ def test_the_scorecard_alone_draws_nothing(finished: Workspace) -> None:
 
 
 def test_the_whole_paper_is_planned_within_seconds(empty: Workspace) -> None:
-    start = time.monotonic()
-    output = empty.snakemake("-n", "--config", "run={name: paper, experiments: all}")
-    assert time.monotonic() - start < 30  # 10 on a machine with nothing else to do
-    assert "results/paper/report.html" in output
+    """Of a processor: how long it takes depends on what else the machine does."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    jobs = empty.planned("--config", "run={name: paper, experiments: all}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 30
+    assert (jobs["train"], jobs["figure"], jobs["write_report"]) == (11, 21 - 4, 1)  # the overlay leaves out four
 
 
 def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) -> None:
@@ -286,7 +289,7 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_tables(emp
 
     process = subprocess.Popen(empty.command(), cwd=empty.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     checkpoints = empty.folder / "results/cache/checkpoints"
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     # some networks are finished, others in the middle of their training
     while not (len(empty.networks()) >= 2 and list(checkpoints.glob("[!.]*.pt"))):
         assert process.poll() is None, "the run ended before it could be killed"
@@ -317,7 +320,7 @@ def test_two_runs_at_once_are_refused_not_mixed(finished: Workspace) -> None:
         time.sleep(0.02)
     second = finished.snakemake(ok=False)
     assert "cannot be locked" in second
-    _, errors = process.communicate(timeout=200)
+    _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors.decode()
 
 
