@@ -1,5 +1,6 @@
 """Shared by the tests: small real data, small real networks."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,8 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def raw() -> dict:
-    """The paper's configuration, free to be broken."""
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+    """The paper's configuration, free to be broken: what experiments share by YAML's aliases is copied for each."""
+    return json.loads(json.dumps(yaml.safe_load((ROOT / "config.yaml").read_text())))
 
 
 # nothing is skipped for each test: one in test_stacked.py is, and says what is missing
@@ -52,7 +53,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
-    return download.fetch("digits", "digits", None, download.Fetch())[0]
+    return download.fetch("digits", {"source": "digits"}, download.Fetch())[0]
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from conftest import ROOT
 from puzzles.base import paths
 from puzzles.base.errors import ConfigError
 from puzzles.config.configuration import load_config, load_config_files
+from puzzles.config.experiments import Network
 from puzzles.config.specs import Architecture, NetworkSpec
 
 INIT = "experiments.init_3layer"
+OURS = ["figL", "figM", "figR"]  # figures that the paper does not have
 
 
 def set_at(raw: dict, path: str, value: object) -> None:
@@ -67,7 +69,7 @@ BROKEN = [
     (
         f"{INIT}.select",
         ["best"],
-        f"config: {INIT}.select.0: found 'best', expected one of its forms: last, closest_to_train_loss or within",
+        f"config: {INIT}.select.0: found 'best', expected one of its forms: last, first_zero_train_error, closest",
     ),
     (
         f"{INIT}.norms",
@@ -78,9 +80,24 @@ BROKEN = [
     ("experiments.train_size.sweep.values", [100.5], "train_size.sweep.values: found 100.5, expected type integer"),
     ("architectures.conv5.widths", [1, 2], "config: architectures.conv5.widths: found [1, 2], expected 4 numbers"),
     ("architectures.resnet56.depth", 55, "config: architectures.resnet56.depth: found 55, expected 6n + 2"),
+    (
+        "architectures.conv3_64.batch_norm",
+        True,
+        "config: architectures.conv3_64.batch_norm: found it with bias: none, expected bias: all, since batch norm brings",
+    ),
+    ("architectures.conv3_24.batch_norm", True, "found it with bias: first, expected bias: all"),
+    (
+        f"{INIT}.network.own_seeds",
+        True,
+        "network.own_seeds: unknown key; expected it under sweep or pretrain",
+    ),
+    (f"{INIT}.network.steps", 10, f"config: {INIT}.network.steps: found 10, expected either steps or epochs"),
+    (f"{INIT}.network.input_mean", "per_image", "found 'per_image', expected one of its forms: per_channel, a number, or"),
     ("architectures.conv5.builder", "transformer", "expected one of conv, five_layer, resnet"),
     ("datasets.mine", {"source": "npz"}, "config: datasets.mine.path: missing; expected the npz file of this data set"),
     ("datasets.mnist", {"source": "mnist", "path": "x.npz"}, "config: datasets.mnist: found"),
+    ("datasets.digits", {"source": "digits", "test_size": 9}, "datasets.digits.test_size: found 9, expected at least 10"),
+    ("datasets.mnist", {"source": "mnist", "test_size": 99}, "expected no test_size unless source is digits"),
     ("run.name", "cache", "config: run.name: found 'cache', expected to match"),
     ("run.name", "../elsewhere", "config: run.name: found '../elsewhere', expected to match"),
     ("run.experiments", ["init"], "config: run.experiments: found 'init', expected a known experiment: train_size, width"),
@@ -163,21 +180,21 @@ def test_the_paper_in_numbers(raw: dict) -> None:
     """How many networks each experiment has."""
     plan = load_config(raw)
     assert {name: len(e.networks) for name, e in plan.experiments.items()} == {
-        "train_size": 9 * 3 * 2,
+        "train_size": 9 * 3 * 2 + 9 + 5,
         "width": 11 * 3,
         "init_3layer": 25 + 1,
         "init_resnet": 4 * 3,
-        "corruption_bn": 11,
-        "init_bn": 8 + 1,
-        "corruption_bn_100": 11,
-        "init_bn_100": 8 + 1,
+        "corruption_bn": 11 * 3,
+        "init_bn": (8 + 1) * 3,
+        "corruption_bn_100": 11 * 3,
+        "init_bn_100": (8 + 1) * 3,
         "corruption_3layer": 7 * 8 + 8,
         "corruption_3layer_fixed_loss": 7 * 8 + 8,
-        "init_3layer_gray": 9 * 4 + 4 + 1,
+        "init_3layer_gray": 9 * 4 + 4 + 1 + 2,
     }
     assert {name: len(e.pretrainings) for name, e in plan.experiments.items() if e.pretrainings} == {
-        "corruption_bn": 11,
-        "corruption_bn_100": 11,
+        "corruption_bn": 10 * 3,  # one for each network: none is shared, and none without corruption
+        "corruption_bn_100": 10 * 3,
         "corruption_3layer": 7,  # one pretrained network for the eight fine-tunings of a level
         "corruption_3layer_fixed_loss": 7,
     }
@@ -222,7 +239,7 @@ def test_an_overlay_removes_an_entry_by_null(raw: dict) -> None:
 
 def test_a_run_of_some_experiments_leaves_out_the_figures_of_others(raw: dict) -> None:
     raw["run"]["experiments"] = ["corruption_3layer"]
-    assert sorted(load_config(raw).figures) == ["fig09", "fig10", "fig14", "figJ"]
+    assert sorted(load_config(raw).figures) == ["fig09", "fig10", "fig14", "figJ", *OURS]
     raw["run"]["experiments"] = ["init_3layer"]
     figure = load_config(raw).figures["fig02"]
     assert len(figure["panels"]) == 2
@@ -230,7 +247,7 @@ def test_a_run_of_some_experiments_leaves_out_the_figures_of_others(raw: dict) -
 
 
 def test_the_paper_has_all_its_figures(raw: dict) -> None:
-    assert list(load_config(raw).figures) == [f"fig{number:02d}" for number in range(1, 21)] + ["figJ"]
+    assert list(load_config(raw).figures) == [f"fig{number:02d}" for number in range(1, 21)] + ["figJ", *OURS]
 
 
 def test_the_schema_describes_every_field_with_its_default() -> None:
@@ -242,8 +259,10 @@ def test_the_schema_describes_every_field_with_its_default() -> None:
     for kind, properties in described.items():
         ours = {f.name: f for f in dataclasses.fields(kind)}
         internal = {"pretrained", "trainer_version"} if kind is NetworkSpec else set()
-        assert set(properties) == set(ours) - internal
-        for name, entry in properties.items():
+        resolved = {"steps", "own_seeds"} if kind is NetworkSpec else set()  # into other settings
+        assert set(properties) == set(ours) - internal | resolved
+        for name in set(properties) - resolved:
+            entry = properties[name]
             default = ours[name].default
             if default is not dataclasses.MISSING and name != "widths":
                 assert entry["default"] == (list(default) if isinstance(default, tuple) else default), name
@@ -285,3 +304,82 @@ def test_pretraining_and_every_seed_see_the_same_subset(raw: dict) -> None:
     specs = [n.spec for n in networks] + [n.pretraining for n in networks if n.pretraining]
     assert {(s.train_size, s.subset_seed) for s in specs} == {(2000, 0)}
     assert len({s.seed for s in specs}) == 9
+
+
+def networks_of(raw: dict, name: str, group: str) -> list[Network]:
+    return [n for n in load_config(raw).experiments[name].networks if n.group == group]
+
+
+def test_a_sweep_with_own_seeds_draws_every_network_independently(raw: dict) -> None:
+    networks = load_config(raw).experiments["init_3layer"].networks
+    seeds = {n.spec.seed for n in networks}
+    assert len(seeds) == len({n.value for n in networks}) == 25
+    assert all(100_000 <= seed < 1_000_000 for seed in seeds)
+    before = {(n.group, n.value): n.spec.hash for n in networks}
+    raw["experiments"]["init_3layer"]["sweep"]["values"] = [0.3, 0.1, 0.0001]
+    after = {(n.group, n.value): n.spec.hash for n in load_config(raw).experiments["init_3layer"].networks}
+    assert {key: before[key] for key in before.keys() & after.keys()} == {k: v for k, v in after.items() if k[1] != 0.3}
+    raw["experiments"]["init_3layer"]["seeds"] = [0, 1]
+    several = networks_of(raw, "init_3layer", "natural")
+    assert len({n.spec.seed for n in several}) == len(several) == 6
+    raw["experiments"]["init_3layer"]["sweep"]["own_seeds"] = False
+    assert {n.spec.seed for n in networks_of(raw, "init_3layer", "natural")} == {0, 1}
+
+
+def test_a_pretraining_for_each_network_or_one_for_all(raw: dict) -> None:
+    networks = networks_of(raw, "corruption_bn", "pretrained")
+    assert {(n.spec.seed, n.pretraining.seed) for n in networks} == {(0, 1000), (1, 1001), (2, 1002)}
+    assert all(n.pretraining.corruption == n.value for n in networks)
+    assert {n.pretraining for n in networks_of(raw, "corruption_bn", "natural")} == {None}
+    raw["experiments"]["corruption_bn"]["pretrain"]["seed"] = 50
+    assert {n.pretraining.seed for n in networks_of(raw, "corruption_bn", "pretrained")} == {50, 51, 52}
+    raw["experiments"]["corruption_bn"]["pretrain"]["own_seeds"] = False
+    assert {n.pretraining.seed for n in networks_of(raw, "corruption_bn", "pretrained")} == {50}
+
+
+def test_steps_give_the_epochs_of_each_training_size(raw: dict) -> None:
+    group = raw["experiments"]["train_size"]["groups"]["fixed_steps"]
+    found = {n.value: (n.spec.epochs, n.spec.evaluate_every) for n in networks_of(raw, "train_size", "fixed_steps")}
+    assert found == {100: (35_000, 3500), 200: (17_500, 1750), 500: (7000, 700), 1000: (3500, 350), 2000: (1750, 175)}
+    group["values"], group["network"] = [201, 250], {"steps": 1000, "evaluate_every": 7, "batch_size": 100}
+    found = {n.value: (n.spec.epochs, n.spec.evaluate_every) for n in networks_of(raw, "train_size", "fixed_steps")}
+    # 201 examples are two batches, since a single one joins the batch before; with three, 334 epochs are needed
+    assert found == {201: (500, 7), 250: (334, 7)}
+    group["values"], group["network"] = [0], {"steps": 35_000}
+    assert networks_of(raw, "train_size", "fixed_steps")[0].spec.epochs == 70  # of all 50,000
+    raw["datasets"]["cifar10"] = {"source": "npz", "path": "mine.npz"}
+    with pytest.raises(ConfigError, match=r"experiments.train_size.network.train_size: missing; expected it with steps"):
+        load_config(raw)
+
+
+def test_a_group_with_epochs_does_without_the_experiments_steps(raw: dict) -> None:
+    experiment = raw["experiments"]["train_size"]
+    del experiment["network"]["epochs"]
+    experiment["network"] |= {"steps": 700, "evaluate_every": 5}
+    experiment["sweep"]["values"] = [1000]
+    experiment["groups"] = {"natural": {}, "short": {"network": {"epochs": 3}}}
+    raw["figures"] = {}
+    assert [(n.spec.epochs, n.spec.evaluate_every) for n in load_config(raw).experiments["train_size"].networks] == [
+        *[(70, 5)] * 3,
+        *[(3, 5)] * 3,
+    ]
+
+
+def test_what_the_configuration_says_in_words_is_what_it_would_be_without(raw: dict) -> None:
+    before = load_config(raw).experiments
+    for experiment in raw["experiments"].values():
+        for key in ("input_mean", "input_std"):
+            if experiment["network"].get(key) == "per_channel":
+                del experiment["network"][key]
+    after = load_config(raw).experiments
+    assert {name: [n.spec for n in e.networks] for name, e in before.items()} == {
+        name: [n.spec for n in e.networks] for name, e in after.items()
+    }
+    assert before["train_size"].networks[0].spec.input_mean == ()
+
+
+def test_a_data_set_of_few_digits_has_fewer_training_examples(raw: dict) -> None:
+    raw["datasets"]["few"] = {"source": "digits", "test_size": 1697}
+    raw["experiments"]["width"]["network"] |= {"dataset": "few", "train_size": 101}
+    with pytest.raises(ConfigError, match="found 101, expected at most 100, the training examples of few"):
+        load_config(raw)

@@ -88,7 +88,7 @@ def test_an_npz_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_the_users_npz_is_found_below_data_dir(tmp_path: Path) -> None:
     np.savez(tmp_path / "mine.npz", **arrays())
-    dataset, provenance = fetch("own", "npz", "mine.npz", Fetch(tmp_path))
+    dataset, provenance = fetch("own", {"source": "npz", "path": "mine.npz"}, Fetch(tmp_path))
     assert (dataset.name, dataset.num_classes) == ("own", 4)
     assert provenance["origin"] == "mine.npz from data_dir"
 
@@ -96,7 +96,7 @@ def test_the_users_npz_is_found_below_data_dir(tmp_path: Path) -> None:
 def test_an_npz_that_is_not_the_data_set_it_is_named_after_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "mnist.npz", **arrays())
     with pytest.raises(DataError, match=r"mnist.npz: train_x has shape \(20, 8, 8, 3\), expected \(60000, 28, 28, 1\)"):
-        fetch("mnist", "mnist", None, Fetch(tmp_path))
+        fetch("mnist", {"source": "mnist"}, Fetch(tmp_path))
 
 
 def test_digits(digits: Dataset) -> None:
@@ -105,6 +105,13 @@ def test_digits(digits: Dataset) -> None:
     assert digits.train_x.max() == 255
     counts = np.bincount(digits.train_y) / np.bincount(np.concatenate([digits.train_y, digits.test_y]))
     assert np.ptp(counts) < 0.01  # stratified
+
+
+def test_digits_with_a_larger_test_set() -> None:
+    dataset, provenance = fetch("digits_few", {"source": "digits", "test_size": 1697}, Fetch())
+    assert (dataset.name, len(dataset.train_y), len(dataset.test_y)) == ("digits_few", 100, 1697)
+    assert provenance["test"]["examples"] == 1697
+    assert set(np.bincount(dataset.train_y)) <= {9, 10, 11}  # stratified
 
 
 def test_train_subsets_are_stratified_prefixes(digits: Dataset) -> None:

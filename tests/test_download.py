@@ -84,7 +84,7 @@ def test_a_failed_download_is_tried_again(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     server.behaviour = [failure]
-    dataset, provenance = fetch("mnist", "mnist", None, how(tmp_path))
+    dataset, provenance = fetch("mnist", {"source": "mnist"}, how(tmp_path))
     assert dataset.train_x.shape == (60000, 28, 28, 1)
     assert provenance["train"]["official"]
     assert provenance["test"]["official"]
@@ -98,7 +98,7 @@ def test_a_download_that_keeps_failing_says_which_files_to_put_where(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     server.behaviour = [failure] * 20
     with pytest.raises(DataError) as error:
-        fetch("mnist", "mnist", None, how(tmp_path, attempts=2))
+        fetch("mnist", {"source": "mnist"}, how(tmp_path, attempts=2))
     line = str(error.value)
     assert "MNIST: download failed 2 times" in line
     assert f"put {', '.join(NAMES)} into {tmp_path / 'none'}/ and run again" in line
@@ -109,12 +109,12 @@ def test_a_download_that_keeps_failing_says_which_files_to_put_where(
 def test_a_dead_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(DataError, match="MNIST: download failed 2 times"):
-        fetch("mnist", "mnist", None, how(tmp_path, attempts=2))
+        fetch("mnist", {"source": "mnist"}, how(tmp_path, attempts=2))
 
 
 def test_archives_of_the_users_are_used_without_a_download(server: Server, tmp_path: Path, real_data: Path) -> None:
     shutil.copytree(real_data / "MNIST" / "raw", tmp_path / "own")
-    dataset, provenance = fetch("mnist", "mnist", None, Fetch(tmp_path / "own"))
+    dataset, provenance = fetch("mnist", {"source": "mnist"}, Fetch(tmp_path / "own"))
     assert server.asked == []
     assert dataset.num_classes == 10
     assert provenance["origin"] == "archives from data_dir, md5 verified"
@@ -127,7 +127,7 @@ def test_a_damaged_archive_of_the_users_is_named(server: Server, tmp_path: Path,
     path = tmp_path / "own" / NAMES[1]
     path.write_bytes(path.read_bytes()[:-10] if damage == "truncated" else gzip.compress(b"something else"))
     with pytest.raises(DataError) as error:
-        fetch("mnist", "mnist", None, Fetch(tmp_path / "own"))
+        fetch("mnist", {"source": "mnist"}, Fetch(tmp_path / "own"))
     assert str(error.value).startswith(f"{path}: truncated, damaged or wrong archive: md5 is ")
     assert server.asked == []
 
@@ -161,11 +161,11 @@ def cifar_archive(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_cifar_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = cifar_archive(tmp_path / "own", monkeypatch)
-    dataset, provenance = fetch("cifar10", "cifar10", None, Fetch(folder))
+    dataset, provenance = fetch("cifar10", {"source": "cifar10"}, Fetch(folder))
     assert dataset.train_x.shape == (50000, 32, 32, 3)
     assert dataset.test_y[:12].tolist() == [*range(10), 0, 1]
     assert provenance["train"]["official"] is False  # these pictures are noise, and the provenance says so
     archive = folder / CIFAR10.filename
     archive.write_bytes(archive.read_bytes()[:-5000])
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: truncated, damaged or wrong archive"):
-        fetch("cifar10", "cifar10", None, Fetch(folder))
+        fetch("cifar10", {"source": "cifar10"}, Fetch(folder))

@@ -39,7 +39,10 @@ def found(where: str, setting: str, experiment: Experiment, networks: list[Netwo
     elif where == "sweep":
         yield networks[0].axis if setting == "axis" else sorted({n.value for n in networks})
     elif where == "seeds":
-        yield len({n.spec.seed for n in networks})
+        seeds = {n.spec.seed for n in networks}
+        yield len(seeds if setting == "count" else seeds - set(range(1000)))  # own: unlike those that are listed
+    elif where == "steps":
+        yield min(n.spec.epochs * -(-n.spec.train_size // n.spec.batch_size) for n in networks)
     elif where == "parameters":
         for spec in {n.spec.architecture: n.spec for n in networks}.values():
             yield num_parameters(build(spec.architecture, *INPUTS[spec.dataset]))

@@ -1,5 +1,6 @@
 """Training: a network does not know its neighbours, a killed one goes on, and the numbers are those of plain SGD."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from puzzles.data.batches import CROP_PADDING, batches, crop_draws, crop_flip, l
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Preparation
 from puzzles.networks.architectures import build, initialize
+from puzzles.networks.measure import classification_error, cross_entropy, logits
 from puzzles.training import cache
 from puzzles.training.members import Member
-from puzzles.training.population import Population
+from puzzles.training.population import LoopEngine, Population
+from puzzles.training.stacked_engine import StackedEngine
 
 BATCH_NORM = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
 
@@ -27,6 +30,7 @@ def train(digits: Dataset, specs: list[NetworkSpec], **options: object) -> dict[
     select = options.pop("select", [Select("last")])
     settings = {"checkpoint_seconds": options.pop("checkpoint_seconds", 1e9), "device": options.pop("device", "cpu")}
     population = Population(digits, options.pop("pretrained", {}), **settings)
+    population.engine = options.pop("engine", population.engine)
     population.train([(spec, select) for spec in specs], lambda spec, entry: done.update({spec.hash: entry}), **options)
     return done
 
@@ -203,9 +207,113 @@ def test_zero_training_error_before_its_time_ends_no_training(digits: Dataset, w
 def test_a_network_that_diverges_stops_and_leaves_the_others_alone(digits: Dataset, workdir: Path) -> None:
     wild, tame = small_spec(lr=1e6, epochs=6), small_spec(epochs=6)
     done = train(digits, [wild, tame])
-    assert not np.isfinite(done[wild.hash].history[-1]["train_loss"])
+    last = done[wild.hash].history[-1]
+    assert not np.isfinite(last["train_loss"])
+    assert np.isnan([last["train_error"], last["test_error"]]).all()  # not .9, as if it guessed
     assert done[wild.hash].history[-1]["epoch"] < 6
     assert done[tame.hash].history[-1]["epoch"] == 6
+
+
+NO_BIAS = replace(SMALL, bias="none")
+DYING = {"architecture": NO_BIAS, "init": "gaussian", "epochs": 60, "evaluate_every": 5}  # at these rates and stds
+ENGINES = {"loop": LoopEngine, "stacked": lambda: StackedEngine("grouped")}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_dead_network_ends_early_with_the_weights_it_would_have_had(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    dying = [small_spec(**DYING, init_std=0.7, lr=0.2), small_spec(**DYING, init_std=0.3, lr=0.5)]
+    alive = small_spec(**DYING, init_std=0.3)
+    done = train(digits, [*dying, alive], engine=ENGINES[engine]())
+    assert done[alive.hash].history[-1]["epoch"] == 60
+    with monkeypatch.context() as patch:
+        patch.setattr(Member, "look_whether_dead", lambda _: None)
+        whole = train(digits, [*dying, alive], engine=ENGINES[engine]())
+    for spec in dying:
+        history = done[spec.hash].history
+        assert history[-1]["train_error"] == 0.9
+        assert history[-1]["epoch"] < 60
+        # it has answered 0 for a while: what momentum was left moved weights that could have come back to life
+        assert sum(row["train_loss"] == history[-1]["train_loss"] for row in history) > 3
+        assert whole[spec.hash].history[: len(history)] == history
+        assert whole[spec.hash].history[-1]["epoch"] == 60
+        for name, tensor in whole[spec.hash].snapshots["last"].items():
+            assert torch.equal(done[spec.hash].snapshots["last"][name], tensor), name
+
+
+def test_a_dead_network_that_is_killed_ends_at_the_same_epoch(digits: Dataset, workdir: Path) -> None:
+    spec = small_spec(**DYING, init_std=0.7, lr=0.2)
+    undisturbed = train(digits, [spec])[spec.hash]
+
+    def die(members: list[Member]) -> None:
+        if members[0].epoch == undisturbed.history[-1]["epoch"] - 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train(digits, [spec], on_epoch=die, checkpoint_seconds=0)
+    assert same(train(digits, [spec])[spec.hash], undisturbed)
+
+
+def test_constant_outputs_that_still_learn_are_not_dead(digits: Dataset, workdir: Path) -> None:
+    """No unit fires, but the last layer has a bias: the labels' frequencies can be learned."""
+    architecture = replace(SMALL, bias="all")
+    spec = small_spec(architecture=architecture, pretrained="silent", init_bias="zero", epochs=4)
+    network = build(architecture, (1, 8, 8), 10)
+    initialize(network, spec)
+    with torch.no_grad():
+        network.conv2.weight.fill_(-1)
+        network.linear.bias.zero_()
+    entry = train(digits, [spec], pretrained={"silent": network.state_dict()})[spec.hash]
+    assert entry.history[0]["train_loss"] == pytest.approx(np.log(10), abs=1e-15)
+    assert entry.history[-1]["epoch"] == 4
+    assert entry.snapshots["last"]["linear.bias"].any()
+    assert torch.equal(entry.snapshots["last"]["linear.weight"], network.linear.weight)
+
+
+def test_a_saddle_is_not_death(digits: Dataset, workdir: Path) -> None:
+    """All outputs are 0, since the last weights are, but they have a gradient."""
+    spec = small_spec(architecture=NO_BIAS, pretrained="saddle", epochs=4)
+    network = build(NO_BIAS, (1, 8, 8), 10)
+    initialize(network, spec)
+    torch.nn.init.zeros_(network.linear.weight)
+    history = train(digits, [spec], pretrained={"saddle": network.state_dict()})[spec.hash].history
+    assert history[0]["train_loss"] == pytest.approx(np.log(10), abs=1e-15)
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_first_epoch_without_training_error_is_kept_through_a_kill(digits: Dataset, workdir: Path, engine: str) -> None:
+    select = [Select("last"), Select("first_zero_train_error")]
+    fits = small_spec(train_size=60, batch_size=20, epochs=60)
+    misses = small_spec(train_size=60, batch_size=20, epochs=60, lr=0.001)
+    undisturbed = train(digits, [fits, misses], select=select, engine=ENGINES[engine]())
+    first = next(row["epoch"] for row in undisturbed[fits.hash].history if row["train_error"] == 0)
+    assert 1 < first < 50
+
+    def die_at(epoch: int) -> Callable[[list[Member]], None]:
+        def die(members: list[Member]) -> None:
+            if members[0].epoch == epoch:
+                raise KilledError
+
+        return die
+
+    for epoch in (first - 1, first + 2):  # before it and after it
+        with pytest.raises(KilledError):
+            options = {"select": select, "on_epoch": die_at(epoch), "checkpoint_seconds": 0}
+            train(digits, [fits, misses], engine=ENGINES[engine](), **options)
+    resumed = train(digits, [fits, misses], select=select, engine=ENGINES[engine]())
+    examples = Preparation(digits).examples(fits)
+    for spec, kept in ((fits, first), (misses, 60)):
+        assert same(resumed[spec.hash], undisturbed[spec.hash])
+        entry, row = resumed[spec.hash], select[1].pick(resumed[spec.hash].history)
+        assert row["epoch"] == kept
+        assert select[1].met(row["train_loss"], row["train_error"]) == (spec is fits)
+        network = build(SMALL, (1, 8, 8), 10)
+        network.load_state_dict(entry.snapshots["first_zero_train_error"])
+        outputs = logits(network, examples.train_x)
+        assert cross_entropy(outputs, examples.train_y) == pytest.approx(row["train_loss"], rel=1e-6)
+        assert classification_error(outputs, examples.train_y) == row["train_error"]
 
 
 def test_fine_tuning_starts_from_the_pretrained_weights(digits: Dataset, workdir: Path) -> None:
@@ -215,8 +323,6 @@ def test_fine_tuning_starts_from_the_pretrained_weights(digits: Dataset, workdir
     entry = train(digits, [after], pretrained=pretrained)[after.hash]
     network = build(SMALL, (1, 8, 8), 10)
     network.load_state_dict(pretrained[before.hash])
-    from puzzles.networks.measure import cross_entropy, logits
-
     examples = Preparation(digits).examples(after)
     assert entry.history[0]["train_loss"] == cross_entropy(logits(network, examples.train_x), examples.train_y)
 
@@ -226,8 +332,6 @@ def test_snapshots_are_those_of_their_epochs(digits: Dataset, workdir: Path) -> 
     spec = small_spec(epochs=12)
     entry = train(digits, [spec], select=select)[spec.hash]
     network = build(SMALL, (1, 8, 8), 10)
-    from puzzles.networks.measure import cross_entropy, logits
-
     examples = Preparation(digits).examples(spec)
     for s in select:
         network.load_state_dict(entry.snapshots[s.name])

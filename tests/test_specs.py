@@ -8,6 +8,7 @@ from conftest import small_spec
 
 from puzzles.base.randomness import generator
 from puzzles.config.configuration import load_config
+from puzzles.config.experiments import Network
 from puzzles.config.specs import Architecture, NetworkSpec, Select, as_dict, canonical, from_dict
 
 
@@ -17,12 +18,18 @@ def test_golden_hashes(raw: dict) -> None:
     Only a new TRAINER_VERSION changes them, on purpose.
     """
     experiments = load_config(raw).experiments
-    first = {name: experiments[name].networks[0].spec.hash for name in ("init_3layer", "corruption_3layer", "corruption_bn")}
-    assert first == {
-        "init_3layer": "6f2829f7292d4fab",
-        "corruption_3layer": "0b3ab46dbc6e65d8",
-        "corruption_bn": "9d3c5d0905630bb5",
-    }
+
+    def of(name: str, group: str, value: float) -> Network:
+        return next(n for n in experiments[name].networks if (n.group, n.value) == (group, value))
+
+    assert of("corruption_3layer", "natural", 0).spec.hash == "0b3ab46dbc6e65d8"
+    assert of("train_size", "natural", 100).spec.hash == "95b6b6c3d39697f3"
+    assert of("init_bn", "natural", 0.05).spec.hash == "84753cc74dc6aa77"
+    assert of("init_3layer_gray", "natural", 0.05).spec.hash == "252cdfb1d7736e03"
+    assert of("init_resnet", "natural", 1).spec.hash == "f971dfd0d96ac517"
+    pretrained = of("corruption_bn", "pretrained", 0.2)
+    assert (pretrained.spec.hash, pretrained.pretraining.hash) == ("063e78ffa6f73adb", "ddc51d2f42e154d6")
+    assert of("init_3layer", "natural", 0.1).spec.hash == "48dbe688b1c966cd"
     assert small_spec().hash == "9f049553af73ce0d"
 
 
@@ -81,6 +88,17 @@ def test_closest_to_train_loss_and_last() -> None:
     assert not closest.met(0.0055, 0.01)
     assert Select("last").pick(HISTORY)["epoch"] == 4
     assert closest.pick([HISTORY[0], {"epoch": 1, "train_loss": np.nan, "train_error": 1.0}, HISTORY[2]])["epoch"] == 2
+
+
+def test_first_zero_train_error_takes_the_first_such_epoch_and_else_the_last() -> None:
+    first = Select("first_zero_train_error", max_train_error=0.01)
+    assert first.pick(HISTORY)["epoch"] == 3
+    assert first.met(0.5, 0.0)
+    assert first.pick(HISTORY[:3])["epoch"] == 2
+    assert not first.met(0.0044, 0.001)  # whatever else may count as fitted
+    assert first.pick(HISTORY[:1])["epoch"] == 0
+    already = [{"epoch": 0, "train_loss": 0.1, "train_error": 0.0}, *HISTORY[1:]]
+    assert first.pick(already)["epoch"] == 3  # what it starts from is no result of training
 
 
 def test_snapshot_names() -> None:

@@ -11,7 +11,7 @@ from puzzles.data.download import Fetch, fetch
 with job(snakemake) as config:
     settings = config.raw["datasets"][snakemake.wildcards.dataset]
     how = Fetch(Path(config.raw.get("data_dir", "data")), **config.raw.get("download", {}))
-    dataset, provenance = fetch(snakemake.wildcards.dataset, settings["source"], settings.get("path"), how)
+    dataset, provenance = fetch(snakemake.wildcards.dataset, settings, how)
     with atomic(snakemake.output.provenance) as temporary:
         temporary.write_text(json.dumps(provenance, indent=1, sort_keys=True) + "\n")
     write_npz(dataset, snakemake.output.npz)

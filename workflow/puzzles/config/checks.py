@@ -13,7 +13,8 @@ from puzzles.base.errors import ConfigError
 from puzzles.config.specs import Architecture, NetworkSpec, as_dict
 
 # Data sets whose size is known before they are downloaded: side of an image, channels, training examples.
-KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000), "digits": (8, 1, 1_437)}
+KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000)}
+DIGITS, DIGITS_TEST = 1_797, 360  # scikit-learn's digits have no official split
 # How error messages word the rules of the schema.
 EXPECTED = {
     "enum": "one of {}",
@@ -116,8 +117,18 @@ def expect_known(key: str, name: str, known: list[str], noun: str) -> None:
         raise ConfigError(f"config: {key}: found {name!r}, expected a known {noun}: {', '.join(known)}")
 
 
-def check_network(key: str, spec: NetworkSpec, source: str) -> None:
-    """Check what the schema cannot: settings that must fit each other and the data set.
+def known_form(settings: dict) -> tuple[int, int, int] | None:
+    """Side, channels and training examples of a data set of the configuration; None where only its file can tell."""
+    if settings["source"] == "digits":
+        return 8, 1, DIGITS - settings.get("test_size", DIGITS_TEST)
+    return KNOWN_DATA.get(settings["source"])
+
+
+def check_network(key: str, spec: NetworkSpec, dataset: dict) -> None:
+    """What a schema cannot say: values that only make sense together.
+
+    Args:
+        dataset: the configuration of the spec's data set.
 
     Raises:
         ConfigError: two settings contradict each other, or one does not fit a data set whose form is known.
@@ -134,9 +145,10 @@ def check_network(key: str, spec: NetworkSpec, source: str) -> None:
         fail("max_epochs", spec.max_epochs, "no value with stop: epochs")
     if spec.architecture.batch_norm and 1 in (spec.batch_size, spec.train_size):
         fail("batch_size", spec.batch_size, "at least 2 examples in a batch, which batch norm needs")
-    if source not in KNOWN_DATA:
+    form = known_form(dataset)
+    if form is None:
         return
-    side, channels, examples = KNOWN_DATA[source]
+    side, channels, examples = form
     size = spec.image_size or side
     if spec.architecture.feature_size(size) < 1:
         fail("image_size", size, f"larger images: nothing is left of {size}x{size} pixels after the convolutions")
@@ -168,5 +180,8 @@ def check_architecture(key: str, architecture: Architecture) -> None:
         raise ConfigError(f"config: {key}.widths: found {list(architecture.widths)}, expected 4 numbers")
     if architecture.builder == "resnet" and (architecture.depth < 8 or architecture.depth % 6 != 2):
         raise ConfigError(f"config: {key}.depth: found {architecture.depth}, expected 6n + 2 (8, 14, 20, ..., 56)")
+    if architecture.batch_norm and architecture.bias != "all":
+        expected = "bias: all, since batch norm brings biases back once it is absorbed"
+        raise ConfigError(f"config: {key}.batch_norm: found it with bias: {architecture.bias}, expected {expected}")
     if architecture.builder == "conv" and not architecture.widths:
         raise ConfigError(f"config: {key}.widths: missing; expected the filters of each convolution")

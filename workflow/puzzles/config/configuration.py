@@ -116,6 +116,13 @@ def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -
 def _check_kind(key: str, panel: dict) -> None:
     """Check that a panel's columns fit its kind."""
     kind, y = panel.get("kind", "scatter"), panel.get("y")
+    if kind in ("families", "rescaling", "predictors", "monitoring"):
+        for axis in ("x", "y"):
+            if axis in panel:
+                raise ConfigError(f"config: {key}.{axis}: found {panel[axis]}, expected none with kind {kind}")
+        return
+    if "x" not in panel:
+        raise ConfigError(f"config: {key}.x: missing; expected a column")
     if kind == "histogram":
         if panel["x"] not in ("max_output", "norm_max_output") or y is not None:
             raise ConfigError(f"config: {key}.x: found {panel['x']}, expected max_output or norm_max_output, and no y")

@@ -4,11 +4,13 @@ from collections import Counter
 from dataclasses import replace
 
 from puzzles.base.errors import ConfigError
-from puzzles.config.checks import check_architecture, check_network, check_value, expect_known
+from puzzles.config.checks import check_architecture, check_network, check_value, expect_known, known_form
 from puzzles.config.experiments import NORMS, Experiment, Network, network_name
 from puzzles.config.specs import Architecture, NetworkSpec, Select, from_dict
 
 PRETRAIN_SEED = 1000  # by default: far from the seeds of fine-tunings, so that the two share no random numbers
+PER_CHANNEL = "per_channel"  # in words, what no value means: of the training set
+EVALUATIONS = 10  # about as many in a training whose length is given in steps
 
 
 def expand(name: str, raw: dict) -> Experiment:
@@ -57,18 +59,15 @@ def expand(name: str, raw: dict) -> Experiment:
 def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
     e = raw["experiments"][name]
     g = e.get("groups", {}).get(group, {})
-    axis = e["sweep"]["axis"]
-    settings = {**e["network"], **g.get("network", {})}
+    axis, own_seeds = e["sweep"]["axis"], e["sweep"].get("own_seeds", False)
+    settings = _laid_over(e["network"], g.get("network", {}))
     pretrain = e.get("pretrain") if g.get("pretrain", True) else None
     networks = []
-    for part, where in ((e["network"], "network"), (g.get("network", {}), f"groups.{group}.network")):
-        if "seed" in part:
-            raise ConfigError(f"config: experiments.{name}.{where}.seed: unknown key; expected the seeds under seeds")
-    if pretrain and axis == "corruption" and "corruption" in pretrain:
-        raise ConfigError(f"config: experiments.{name}.pretrain.corruption: found a value, expected none: it is swept")
+    _check_parts(name, group, e)
     for value in g.get("values", e["sweep"]["values"]):
         check_value(f"experiments.{name}.sweep.values", axis, value)
-        for seed in g.get("seeds", e.get("seeds", [0])):
+        for listed in g.get("seeds", e.get("seeds", [0])):
+            seed = own_seed(listed, axis, value) if own_seeds else listed
             key = f"experiments.{name}.network"
             pretraining = None
             if pretrain is None:
@@ -76,15 +75,55 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
             else:
                 # with pretraining, the corruption is that of the pretraining labels
                 swept = {axis: value} if axis != "corruption" else {}
-                before = {"seed": PRETRAIN_SEED, axis: value, **pretrain}
+                own = {k: v for k, v in pretrain.items() if k != "own_seeds"}
+                before = {"seed": PRETRAIN_SEED, axis: value, **own}
+                if pretrain.get("own_seeds", False):
+                    before["seed"] += seed
                 pretraining = _spec(f"experiments.{name}.pretrain", settings, before, raw)
                 spec = _spec(key, settings, {**swept, "seed": seed, "pretrained": pretraining.hash}, raw)
             networks.append(Network(network_name(axis, value, spec), group, axis, float(value), spec, pretraining))
     return networks
 
 
+def own_seed(seed: int, axis: str, value: float) -> int:
+    """The seed of one value of a sweep whose values have seeds of their own: of six digits, unlike any that is listed.
+
+    It depends on nothing else, so that it stays when other values are added.
+    """
+    from puzzles.base.randomness import generator  # and numpy with it, which reading a configuration else does without
+
+    return int(generator(seed, f"own_seed/{axis}/{float(value)!r}").integers(100_000, 1_000_000))
+
+
+def _check_parts(name: str, group: str, e: dict) -> None:
+    """What each part of an experiment may say."""
+    g, pretrain, axis = e.get("groups", {}).get(group, {}), e.get("pretrain", {}), e["sweep"]["axis"]
+    parts = {"network": e["network"], f"groups.{group}.network": g.get("network", {}), "pretrain": pretrain}
+    for where, part in parts.items():
+        key = f"config: experiments.{name}.{where}"
+        if where != "pretrain" and "seed" in part:
+            raise ConfigError(f"{key}.seed: unknown key; expected the seeds under seeds")
+        if where != "pretrain" and "own_seeds" in part:
+            raise ConfigError(f"{key}.own_seeds: unknown key; expected it under sweep or pretrain")
+        if "steps" in part and ("epochs" in part or part.get("stop", "epochs") != "epochs"):
+            raise ConfigError(f"{key}.steps: found {part['steps']}, expected either steps or epochs, and stop: epochs")
+    if axis == "corruption" and "corruption" in pretrain and g.get("pretrain", True):
+        raise ConfigError(f"config: experiments.{name}.pretrain.corruption: found a value, expected none: it is swept")
+
+
+def _laid_over(below: dict, above: dict) -> dict:
+    """Settings with others over them; ``epochs`` and ``steps`` displace each other, and how often to evaluate with them."""
+    settings = {**below, **above}
+    if "steps" in above:
+        length = {k: above[k] for k in ("evaluate_every",) if k in above}
+        return {k: v for k, v in settings.items() if k not in ("epochs", "evaluate_every")} | length
+    if "epochs" in above:
+        settings.pop("steps", None)
+    return settings
+
+
 def _spec(key: str, settings: dict, overrides: dict, raw: dict) -> NetworkSpec:
-    values = {**settings, **overrides}
+    values = _laid_over(settings, overrides)
     for field in ("dataset", "architecture"):
         if field not in values:
             raise ConfigError(f"config: {key}.{field}: missing; expected the name of one under {field}s")
@@ -97,9 +136,33 @@ def _spec(key: str, settings: dict, overrides: dict, raw: dict) -> NetworkSpec:
         if architecture.builder == "resnet":
             raise ConfigError(f"config: {key}.architecture: found a resnet, expected one whose width can be swept")
         architecture = replace(architecture, widths=(int(width),) * len(architecture.widths))
+    for field in ("input_mean", "input_std"):
+        if values.get(field) == PER_CHANNEL:
+            del values[field]
+    steps = values.pop("steps", None)
     spec = from_dict(NetworkSpec, {**values, "architecture": architecture})
-    check_network(key, spec, raw["datasets"][spec.dataset]["source"])
+    dataset = raw["datasets"][spec.dataset]
+    if steps is not None:
+        epochs = _epochs_of(steps, spec, dataset, key)
+        spec = replace(spec, epochs=epochs)
+        if "evaluate_every" not in values:
+            spec = replace(spec, evaluate_every=max(1, round(epochs / EVALUATIONS)))
+    check_network(key, spec, dataset)
     return spec
+
+
+def _epochs_of(steps: int, spec: NetworkSpec, dataset: dict, key: str) -> int:
+    """The epochs that make at least so many steps."""
+    form = known_form(dataset)
+    examples = spec.train_size or (form[2] if form else 0)
+    if not examples:
+        raise ConfigError(
+            f"config: {key}.train_size: missing; expected it with steps, since {spec.dataset} may be of any size"
+        )
+    batches = -(-examples // spec.batch_size)
+    if examples % spec.batch_size == 1 and batches > 1:
+        batches -= 1  # a single example joins the batch before
+    return -(-steps // batches)
 
 
 def _select(value: str | dict, max_train_error: float) -> Select:

@@ -120,7 +120,7 @@ def _coerce(kind: type, value: Any) -> object:
 
 @dataclass(frozen=True)
 class Select:
-    """Which epoch of a training is kept: ``last``, ``closest_to_train_loss`` or ``within``.
+    """Which epoch of a training is kept: ``last``, ``first_zero_train_error``, ``closest_to_train_loss`` or ``within``.
 
     ``max_train_error`` is the training error up to which a snapshot has met its criterion ("zero training error").
     """
@@ -141,11 +141,15 @@ class Select:
         if self.rule == "last":
             return history[-1]
         # skip the untrained network (epoch 0) unless nothing else has been evaluated yet
-        return min(history[1:] or history, key=self._score)
+        trained = history[1:] or history
+        if self.rule == "first_zero_train_error":
+            return next((row for row in trained if row["train_error"] == 0), trained[-1])
+        return min(trained, key=self._score)
 
     def met(self, train_loss: float, train_error: float) -> bool:
         """Whether a snapshot satisfies the rule and the training error asked for."""
-        return bool(train_error <= self.max_train_error and self._in_band(train_loss))
+        allowed = 0.0 if self.rule == "first_zero_train_error" else self.max_train_error
+        return bool(train_error <= allowed and self._in_band(train_loss))
 
     def _score(self, row: dict) -> tuple[bool, float]:
         # Fig. 13: within the band only epochs without training error count; the nearest such epoch is taken

@@ -13,7 +13,7 @@ import numpy as np
 
 from puzzles.base.errors import DataError
 from puzzles.base.randomness import generator
-from puzzles.config.checks import KNOWN_DATA
+from puzzles.config.checks import known_form
 from puzzles.data.dataset import Dataset, checked, read_npz
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,9 @@ OFFICIAL = {
     ("mnist", "train"): "d18cfd466eb143ac1097fde604dba9eec4116885869d04cc648b510949f9e88c",
     ("mnist", "test"): "a0863a96c44e5666edbb30c4071ee79ca0514c621e6349c5967fc78e7305c891",
 }
-DIGITS_TEST = 360  # of 1,797
+# Of the labels alone of the CIFAR-10 test set: its images have no entry above.
+CIFAR10_TEST_LABELS = "cbb7365de8ed11f05cc4c3a1e7f78144127c5e851efd83762fb18202461230bb"
+SCIKIT_LEARN = "scikit-learn"
 
 
 @dataclass(frozen=True)
@@ -39,25 +41,56 @@ class Fetch:
     pause: float = 2.0  # seconds before the second try, twice as long before each further one
 
 
-def fetch(name: str, source: str, path: str | None, how: Fetch) -> tuple[Dataset, dict]:
+def fetch(name: str, settings: dict, how: Fetch) -> tuple[Dataset, dict]:
     """The data set ``name`` and its provenance.
+
+    Args:
+        settings: its entry under ``datasets`` in the configuration.
 
     Raises:
         DataError: a file of the user's is damaged or of the wrong form, or every download failed.
     """
-    own = how.data_dir / (path or f"{source}.npz")
+    source, form = settings["source"], known_form(settings)
+    own = how.data_dir / settings.get("path", f"{source}.npz")
     if source == "npz" or (source != "digits" and own.is_file()):
         dataset, origin = read_npz(own, name), f"{own.name} from data_dir"
     elif source == "digits":
-        dataset, origin = _digits(name), "scikit-learn"
+        assert form is not None
+        dataset, origin = _digits(name, train_size=form[2]), SCIKIT_LEARN
     else:
         dataset, origin = _torchvision(name, source, how)
-    if source in KNOWN_DATA:
-        side, channels, examples = KNOWN_DATA[source]
+    if form is not None:
+        side, channels, examples = form
         if dataset.train_x.shape != (examples, side, side, channels):
             found, wanted = dataset.train_x.shape, (examples, side, side, channels)
             raise DataError(f"{own}: train_x has shape {found}, expected {wanted} of {source}")
-    return dataset, {"name": name, "source": source, "origin": origin, **_verified(dataset, source)}
+    return dataset, {
+        "name": name,
+        "source": source,
+        "origin": origin,
+        "data": identity(dataset, origin),
+        **_verified(dataset, source),
+    }
+
+
+def identity(dataset: Dataset, origin: str) -> str:
+    """What a data set is, whatever its name: ``cifar10``, ``cifar100``, ``mnist``, ``digits`` or ``other``.
+
+    By the digests of its images and labels; of the CIFAR-10 test set only the labels are known. ``digits`` is what comes
+    from scikit-learn.
+    """
+    if origin == SCIKIT_LEARN:
+        return "digits"
+    for name in ("cifar10", "cifar100", "mnist"):
+        splits = [split for split in ("train", "test") if (name, split) in OFFICIAL]
+        same = all(fingerprint(dataset, split) == OFFICIAL[name, split] for split in splits)
+        if same and (name != "cifar10" or _labels_digest(dataset.test_y) == CIFAR10_TEST_LABELS):
+            return name
+    return "other"
+
+
+def _labels_digest(labels: np.ndarray) -> str:
+    return hashlib.sha256(labels.astype("<i8").tobytes()).hexdigest()
 
 
 def fingerprint(dataset: Dataset, split: str) -> str:
@@ -79,15 +112,16 @@ def _verified(dataset: Dataset, source: str) -> dict:
     return found
 
 
-def _digits(name: str) -> Dataset:
-    """The 1,797 digits of scikit-learn: 8x8, 17 grey levels, split 1,437 / 360 by class from a named stream."""
+def _digits(name: str, train_size: int) -> Dataset:
+    """The 1,797 digits of scikit-learn: 8x8, 17 grey levels, split (1,437 / 360) by class from a named stream."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
     seed = int(generator(0, "digits/split").integers(2**32))
-    train, test = train_test_split(range(len(images)), test_size=DIGITS_TEST, stratify=digits.target, random_state=seed)
+    test_size = len(images) - train_size
+    train, test = train_test_split(range(len(images)), test_size=test_size, stratify=digits.target, random_state=seed)
     arrays = {"train_x": images[train], "train_y": digits.target[train]}
     return checked(arrays | {"test_x": images[test], "test_y": digits.target[test]}, "scikit-learn's digits", name)
 

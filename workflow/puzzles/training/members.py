@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from puzzles.config.specs import NetworkSpec, Select
+from puzzles.data.batches import learning_rate
 from puzzles.data.preparation import Examples
+from puzzles.networks.measure import is_dead
 from puzzles.training.cache import State
 
 Request = tuple[NetworkSpec, list[Select]]  # a network and the snapshots of its training to keep
@@ -26,6 +28,7 @@ class Member:
     epoch: int = 0
     history: list[dict] = field(default_factory=list)
     snapshots: dict[str, State] = field(default_factory=dict)
+    dead: bool = False  # as last evaluated: no step will change anything
 
     @property
     def evaluated(self) -> bool:
@@ -34,11 +37,11 @@ class Member:
 
     @property
     def finished(self) -> bool:
-        """Whether the stop rule is met, or the loss is no longer a number."""
+        """Whether the stop rule is met, or the loss is no longer a number, or the network is dead."""
         if not self.evaluated:
             return False
         last = self.history[-1]
-        if not math.isfinite(last["train_loss"]):
+        if self.dead or not math.isfinite(last["train_loss"]):
             return True
         early = self.spec.stop == "until_zero_train_error" and self.epoch >= self.spec.epochs
         return self.epoch >= self.spec.last_epoch or (early and last["train_error"] == 0)
@@ -47,6 +50,31 @@ class Member:
     def due(self) -> bool:
         """Whether the network is to be evaluated on the whole sets at this epoch."""
         return self.epoch % self.spec.evaluate_every == 0 or self.epoch in (self.spec.epochs, self.spec.last_epoch)
+
+    def look_whether_dead(self) -> None:
+        """Set ``dead`` after an evaluation: no gradient reaches the network, and what momentum is left moves no weight.
+
+        So an end here has the weights of an end at the last epoch.
+        """
+        guessing = math.isclose(self.history[-1]["train_loss"], math.log(self.num_classes), rel_tol=1e-9)
+        self.dead = guessing and self._at_rest() and is_dead(self.network, self.examples)
+
+    @property
+    def num_classes(self) -> int:
+        """The outputs of the network."""
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        return last.out_features
+
+    def _at_rest(self) -> bool:
+        spec, rate = self.spec, learning_rate(self.spec, self.epoch)
+        if spec.weight_decay or spec.lr_gamma > 1 or spec.augment != "none":
+            return False  # something may move the weights, or show the network other images
+        for parameter in self.network.parameters():
+            momentum = self.optimizer.state[parameter].get("momentum_buffer") if parameter in self.optimizer.state else None
+            if momentum is not None and not torch.equal(parameter, parameter - rate * momentum):
+                return False
+        return True
 
 
 class Engine(Protocol):

@@ -68,7 +68,8 @@ def train_missing(
     missing = {key: request for key, request in requests.items() if not _cached(*request, trainer.population.digest)}
     missing = dict(sorted(missing.items(), key=lambda item: _longest_first(item[1][0], dataset)))
     specs, found = [spec for spec, _ in missing.values()], len(requests) - len(missing)
-    progress = Progress(title, specs, found, runtime.get("progress_seconds", 10))
+    count = max(1, min(processes, len(missing))) if device.type == "cpu" else 1
+    progress = Progress(title, specs, found, runtime.get("progress_seconds", 10), count)
     progress.start()
 
     def show(event: object) -> None:
@@ -78,7 +79,6 @@ def train_missing(
         elif isinstance(event, EpochReport):
             progress.epoch(event)
 
-    count = min(processes, len(missing)) if device.type == "cpu" else 1
     if count > 1:
         for spec in specs:
             trainer.population.preparation.scaled_images(spec)  # before forking, so that the processes share them

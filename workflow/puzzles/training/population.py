@@ -1,5 +1,7 @@
 """Train a population of networks. The result of a network does not depend on the others."""
 
+import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -15,6 +17,8 @@ from puzzles.networks.measure import history_row
 from puzzles.training import cache
 from puzzles.training.fastest_backend import MeasuredEngine
 from puzzles.training.members import Engine, Member, Request
+
+log = logging.getLogger(__name__)
 
 
 class LoopEngine:
@@ -74,6 +78,9 @@ class Population:
                 if member.due and not member.evaluated:
                     self._evaluate(member)
                 if member.finished:
+                    if member.dead or not math.isfinite(member.history[-1]["train_loss"]):
+                        how = "dead, nothing moves it any more" if member.dead else "its loss is no finite number"
+                        log.info("network %s ends at epoch %d: %s", member.spec.hash[:8], member.epoch, how)
                     on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
                     cache.drop_checkpoint(member.spec)
                 else:
@@ -130,6 +137,7 @@ class Population:
         x0 = self.preparation.reference_image(member.spec)
         row = {"epoch": member.epoch, "lr": learning_rate(member.spec, max(member.epoch - 1, 0))}
         member.history.append(row | history_row(member.network, member.examples, x0))
+        member.look_whether_dead()
         for select in member.select:
             if select.rule != "last" and select.pick(member.history) is member.history[-1]:
                 # kept on the device: a later epoch may replace it until the network is finished

@@ -42,10 +42,11 @@ class Progress:
         missing: the specs that have to be trained.
         done: how many of the job's networks were there already.
         every: seconds between two lines in the log.
+        processes: how many train at once.
     """
 
-    def __init__(self, title: str, missing: list[NetworkSpec], done: int, every: float) -> None:
-        self.title, self.every = title, every
+    def __init__(self, title: str, missing: list[NetworkSpec], done: int, every: float, processes: int = 1) -> None:
+        self.title, self.every, self.processes = title, every, processes
         self.done, self.total = done, done + len(missing)
         self.epochs = {spec.hash: spec.epochs for spec in missing}
         self.running: dict[str, EpochReport] = {}
@@ -97,7 +98,8 @@ class Progress:
         """Remove the bar and log how long the job has trained."""
         self.bar.close()
         self._slot[1].release()
-        self._say(f"{self.title}: {self.done}/{self.total} networks, {time.monotonic() - self.started:.0f} s")
+        where = f" in {self.processes} processes" if self.processes > 1 else ""
+        self._say(f"{self.title}: {self.done}/{self.total} networks, {time.monotonic() - self.started:.0f} s{where}")
 
     def _epochs_left(self) -> int:
         return sum(self._epochs_of(key) for key in self.epochs)

@@ -19,10 +19,8 @@ WARM_UP = 3  # steps to run before one is recorded
 def stackable(member: Member) -> tuple:
     """What members of a stack must have in common: everything that determines the shape of a step."""
     spec, (channels, height, width) = member.spec, member.examples.input_shape
-    last = member.network[-1]
-    assert isinstance(last, nn.Linear)
-    shapes = (channels, height, width, len(member.examples.train_y), last.out_features)
-    scaling = (spec.input_mean, spec.input_std)  # determines the value of the black border of crops
+    shapes = (channels, height, width, len(member.examples.train_y), member.num_classes)
+    scaling = (spec.input_mean, spec.input_std)  # decides what is black beside a crop
     return (spec.architecture, spec.batch_size, spec.augment, scaling, spec.precision, shapes)
 
 
