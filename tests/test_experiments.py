@@ -29,12 +29,45 @@ def cut_down(raw: dict, name: str) -> dict:
         network.pop("input_std", None)
     if "pretrain" in experiment:
         experiment["pretrain"] |= {"batch_size": 16, "epochs": 1}
+    if "fixed_steps" in experiment.get("groups", {}):
+        experiment["groups"]["fixed_steps"] = {"values": [40], "fit": False, "network": {"steps": 12}}
     values = {"train_size": [40, 80], "width": [3, 5]}.get(experiment["sweep"]["axis"], experiment["sweep"]["values"][-2:])
     experiment["sweep"]["values"], experiment["seeds"] = values, [0]
     for group in experiment.get("groups", {}).values():
         if "seeds" in group:
             group["seeds"] = [0]
     return raw
+
+
+def test_networks_that_training_has_lost_are_named_and_marked(
+    raw: dict, digits: Dataset, workdir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    experiment = raw["experiments"]["init_3layer"]
+    experiment["network"] = {"dataset": "digits", "architecture": "conv3_64", "init": "gaussian", "train_size": 60}
+    experiment["network"] |= {"batch_size": 20, "epochs": 150, "evaluate_every": 10}
+    experiment["sweep"]["values"], experiment["norms"] = [0.1], ["l2"]
+    experiment["groups"] = {"natural": {}, "wild": {"network": {"lr": 1e9}}}
+    experiment["groups"]["dead"] = {"values": [0.7], "network": {"lr": 0.5}}
+    raw["architectures"]["conv3_64"] |= {"widths": [6, 6], "kernel": 3, "padding": 1}
+    raw["run"]["experiments"], raw["figures"] = ["init_3layer"], {}
+    plan = load_config(raw)
+    experiment = plan.experiments["init_3layer"]
+    train_missing("t", requests_for(experiment.networks, plan), digits, {}, {})
+    write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
+    write_history("history.csv", experiment, digits.digest)
+    table = measure_experiment(experiment, digits, "trained.safetensors", "history.csv").measurements
+    rows = table[table.snapshot == "last"].set_index("group")
+    assert rows.dead.to_dict() == {"natural": False, "dead": True, "wild": False}
+    assert rows.diverged.to_dict() == {"natural": False, "dead": False, "wild": True}
+    assert rows.met_criterion.to_dict() == {"natural": True, "dead": False, "wild": False}
+    assert rows.train_error.isna().to_dict() == rows.diverged.to_dict()
+    assert rows.epoch["dead"] < 150 == rows.epoch["natural"]
+    warnings = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warnings == [
+        f"init_3layer: 1 of 3 networks diverged: their outputs are no finite numbers: {rows.network['wild']}",
+        "init_3layer: 1 of 3 networks are dead: they answer 0 to every training image, and no gradient reaches them: "
+        f"{rows.network['dead']}",
+    ]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -19,13 +19,19 @@ JOBS = {
     "pretrain": ("all", "tables", "fig10"),
     "train": ("all", "tables", "fig10"),
     "measure": ("all", "tables", "fig10"),
-    "fits": ("all", "tables", "fig10"),
+    "analyse": ("all", "tables", "fig10"),
     "figure": ("all", "figures", "fig10"),
     "aggregate": ("all", "tables"),
     "judge": ("all", "scorecard"),
     "write_report": ("all", "report"),
 }
-OUTPUTS = ["figures/fig02.png", "figures/fig10.pdf", "families/init_3layer.csv", "histograms/init_3layer.csv"]
+OUTPUTS = [
+    "figures/fig02.png",
+    "figures/fig10.pdf",
+    "families/init_3layer.csv",
+    "histograms/init_3layer.csv",
+    "correct/init_3layer.npz",
+]
 OUTPUTS += ["tables/ranks.csv", "tables/fits/init_3layer.csv", "trained/init_3layer.safetensors", "specs.json"]
 
 
@@ -92,7 +98,7 @@ def test_a_replaced_data_file_that_is_broken_is_reported_every_time(tmp_path: Pa
     from test_workflow import download, use_npz, write_npz
 
     workspace = fresh(tmp_path / "project")
-    dataset, _ = download.fetch("digits", "digits", None, download.Fetch())
+    dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
     own = tmp_path / "own" / "my.npz"
     write_npz(dataset, own)
     use_npz(workspace, own)

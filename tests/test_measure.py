@@ -12,7 +12,16 @@ from puzzles.config.specs import Architecture
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Examples, Preparation
 from puzzles.networks.architectures import build, initialize
-from puzzles.networks.measure import cross_entropy, history_row, logits, margins, measurements, watched_units
+from puzzles.networks.measure import (
+    classification_error,
+    cross_entropy,
+    history_row,
+    is_dead,
+    logits,
+    margins,
+    measurements,
+    watched_units,
+)
 
 ARCHITECTURES = {
     "conv3_64": Architecture("conv", (64, 64), 5, 2, 2, "none"),
@@ -77,7 +86,7 @@ def test_margins_of_the_normalized_network(digits: Dataset) -> None:
     preparation = Preparation(digits)
     examples = preparation.examples(small_spec())
     network = trained_a_little(SMALL, examples)
-    ((row,), largest) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
+    ((row,), measured) = measurements(network, examples, ("l2",), preparation.reference_image(small_spec()))
     values = margins(logits(network, examples.test_x), examples.test_y) / row["rho"]
     assert row["margin_test_min"] == pytest.approx(float(values.min()))
     assert row["margin_test_median"] == pytest.approx(float(np.median(values.numpy())))
@@ -85,7 +94,7 @@ def test_margins_of_the_normalized_network(digits: Dataset) -> None:
     assert row["margin_test_mean"] == pytest.approx(float(values.mean()))
     assert (values < 0).double().mean() == pytest.approx(row["test_error"])
     outputs = logits(network, examples.train_x).max(dim=1).values.numpy()
-    assert np.array_equal(largest, outputs)
+    assert np.array_equal(measured.train.max(dim=1).values.numpy(), outputs)
     assert row["norm_max_output_mean"] == pytest.approx(outputs.mean() / row["rho"])
     assert row["max_output_std"] == pytest.approx(outputs.std())
 
@@ -126,7 +135,7 @@ def test_active_units_counts_the_smallest_layer() -> None:
         network.conv1.bias.abs_()
     with watched_units(network) as active_units:
         logits(network, torch.rand(30, 4, 4, 1))
-    assert active_units() == pytest.approx(0.25)
+    assert active_units() == pytest.approx({"active_units": 0.25, "active_units_1": 1.0, "active_units_2": 0.25})
 
 
 @pytest.mark.parametrize("name", ["conv3_24", "conv5", "resnet8"])
@@ -144,7 +153,37 @@ def test_dead_and_diverged_networks_are_measured_too(digits: Dataset, name: str,
     norms = ("output",) if name == "resnet8" else ("l2", "l1", "linf", "spectral", "output")
     rows, _ = measurements(network, examples, norms, x0)
     assert len(rows) == len(norms)
-    assert all(row["train_error"] > 0.5 for row in rows)
+    for row in rows:
+        assert row["diverged"] == np.isnan(value)
+        assert not row["dead"]  # the first layer's bias, or a last layer's, can still learn
+        errors = [row[key] for key in ("train_error", "test_error", "norm_train_error", "norm_test_error")]
+        assert all(np.isnan(e) or (e > 0.5 and value == 0) for e in errors)
+        assert np.isnan(errors[0]) == np.isnan(row["changed_predictions"]) == np.isnan(value)
+
+
+def test_dead_means_no_output_and_no_gradient(digits: Dataset) -> None:
+    preparation = Preparation(digits)
+    examples, x0 = preparation.examples(small_spec()), preparation.reference_image(small_spec())
+    network = build(Architecture("conv", (6, 6), 3, 2, 1, bias="none"), examples.input_shape, 10)
+    initialize(network, small_spec())
+    assert not is_dead(network, examples)
+    weight = network.linear.weight.clone()
+    torch.nn.init.zeros_(network.linear.weight)
+    assert not is_dead(network, examples)  # the last weights have a gradient
+    network.linear.weight.data = weight
+    network.conv2.weight.data.fill_(-1)  # inputs are not negative: nothing fires
+    assert is_dead(network, examples)
+    ((row,), _) = measurements(network, examples, ("l2",), x0)
+    assert (row["dead"], row["diverged"], row["train_error"]) == (True, False, pytest.approx(0.9, abs=0.01))
+    assert all(p.grad is None for p in network.parameters())
+
+
+def test_outputs_that_are_no_numbers_are_no_classification() -> None:
+    outputs = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    assert classification_error(outputs, torch.tensor([0, 0])) == 0.5
+    for value in (torch.nan, torch.inf):
+        outputs[1, 1] = value
+        assert np.isnan(classification_error(outputs, torch.tensor([0, 0])))
 
 
 def test_batch_norm_is_absorbed_whatever_the_size_of_the_outputs(digits: Dataset) -> None:

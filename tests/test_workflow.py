@@ -238,7 +238,7 @@ def test_a_published_experiment_on_other_data_is_refused(finished: Workspace) ->
 
 
 def test_one_figure_needs_its_experiment_only(empty: Workspace) -> None:
-    plan = {"download": 1, "pretrain": 1, "train": 1, "measure": 1, "fits": 1, "figure": 1}
+    plan = {"download": 1, "pretrain": 1, "train": 1, "measure": 1, "analyse": 1, "figure": 1}
     assert empty.planned("fig10") == plan
     assert "init_3layer" not in empty.snakemake("-n", "fig10")
 
@@ -341,7 +341,7 @@ def use_npz(workspace: Workspace, path: Path) -> None:
 
 
 def test_a_users_npz_gets_the_whole_analysis(empty: Workspace, tmp_path: Path) -> None:
-    dataset, _ = download.fetch("digits", "digits", None, download.Fetch())
+    dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
     write_npz(dataset, tmp_path / "own" / "my.npz")
     use_npz(empty, tmp_path / "own" / "my.npz")
     empty.snakemake("fig02")

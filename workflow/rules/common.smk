@@ -10,12 +10,11 @@ from puzzles.config.configuration import load_config
 from puzzles.base.digests import code_digest, digest
 from puzzles.base.errors import ConfigError
 from puzzles.output.reuse import (
-    TABLE_FOLDERS,
     measurement_digest,
     measuring_code,
     origins,
     reusable,
-    reused_tables,
+    reused_files,
 )
 from puzzles.base.stale_lock import clear_stale_lock
 from puzzles.base.environment import has_gpu, set_environment
@@ -29,6 +28,13 @@ except ConfigError as error:
     sys.exit(str(error))
 
 reused = reusable(plan)
+ANALYSES = (
+    "fits",
+    "ranks",
+    "pivots",
+    "rescaling",
+    "monitoring",
+)  # tables of each experiment, then of all
 
 
 wildcard_constraints:
@@ -76,6 +82,11 @@ def experiment_dataset(wildcards):
     return paths.dataset(name).as_posix()
 
 
+def experiment_provenance(wildcards):
+    """Where the data set of an experiment comes from."""
+    return Path(experiment_dataset(wildcards)).with_suffix(".json").as_posix()
+
+
 def own_npz(wildcards):
     """The user's file of a data set with source npz, if it exists: the script reports a missing one in one line."""
     folder, settings = plan.raw.get("data_dir", "data"), plan.raw["datasets"][wildcards.dataset]
@@ -109,8 +120,10 @@ def everything_behind(*experiments):
     """
     stages = {}
     for name in experiments:
-        stages |= {(folder, f"{name}.csv"): None for folder in TABLE_FOLDERS}
-        stages |= {("tables", table, f"{name}.csv"): None for table in ("fits", "ranks")}
+        stages |= {
+            (folder, name + suffix): None for folder, suffix in paths.EXPERIMENT_FILES.items()
+        }
+        stages |= {("tables", table, f"{name}.csv"): None for table in ANALYSES}
         if name not in reused:
             stages[("trained", f"{name}.safetensors")] = None
             if plan.experiments[name].pretrainings:

@@ -3,6 +3,10 @@ rule figure:
         measurements=figure_tables("measurements"),
         fits=figure_tables("tables", "fits"),
         histograms=figure_tables("histograms"),
+        families=figure_tables("families"),
+        ranks=figure_tables("tables", "ranks"),
+        rescaling=figure_tables("tables", "rescaling"),
+        monitoring=figure_tables("tables", "monitoring"),
     output:
         png=out("figures", "{figure}.png"),
         pdf=out("figures", "{figure}.pdf"),

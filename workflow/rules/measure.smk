@@ -1,12 +1,15 @@
 rule measure:
     input:
         data=experiment_dataset,
+        provenance=experiment_provenance,
         networks=rules.train.output.networks,
         history=rules.train.output.history,
     output:
         measurements=out("measurements", "{experiment}.csv"),
         families=out("families", "{experiment}.csv"),
+        rescaled=out("rescaled", "{experiment}.csv"),
         histograms=out("histograms", "{experiment}.csv"),
+        correct=out("correct", "{experiment}.npz"),
     log:
         logs("measure", "{experiment}.log"),
     benchmark:
@@ -25,37 +28,40 @@ rule measure:
         "../scripts/measure.py"
 
 
-rule fits:
+rule analyse:
     input:
         measurements=rules.measure.output.measurements,
         families=rules.measure.output.families,
+        rescaled=rules.measure.output.rescaled,
+        correct=rules.measure.output.correct,
+        history=rules.train.output.history,
     output:
-        fits=out("tables", "fits", "{experiment}.csv"),
-        ranks=out("tables", "ranks", "{experiment}.csv"),
+        **{name: out("tables", name, "{experiment}.csv") for name in ANALYSES},
     log:
-        logs("fits", "{experiment}.log"),
+        logs("analyse", "{experiment}.log"),
     benchmark:
-        benchmarks("fits", "{experiment}.tsv")
+        benchmarks("analyse", "{experiment}.tsv")
     conda:
         "../../envs/environment.yml"
     params:
         groups=lambda w: plan.experiments[w.experiment].fit_groups,
-        code=code_digest("analysis.fits"),
+        code=code_digest("analysis.experiment_analyses"),
     message:
-        "fitting lines to {wildcards.experiment}"
+        "fitting lines to {wildcards.experiment}, ranking its networks"
     script:
-        "../scripts/fits.py"
+        "../scripts/analyse.py"
 
 
 rule aggregate:
     input:
+        **{
+            name: expand(out("tables", name, "{experiment}.csv"), experiment=plan.experiments)
+            for name in ANALYSES
+        },
         networks=expand(rules.measure.output.measurements, experiment=plan.experiments),
-        fits=expand(rules.fits.output.fits, experiment=plan.experiments),
-        ranks=expand(rules.fits.output.ranks, experiment=plan.experiments),
     output:
+        **{name: out("tables", f"{name}.csv") for name in ANALYSES},
         networks=out("tables", "networks.csv"),
-        fits=out("tables", "fits.csv"),
-        ranks=out("tables", "ranks.csv"),
     log:
         logs("aggregate.log"),
     benchmark:

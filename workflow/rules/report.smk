@@ -4,6 +4,9 @@ rule write_report:
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
         ranks=rules.aggregate.output.ranks,
+        pivots=rules.aggregate.output.pivots,
+        rescaling=rules.aggregate.output.rescaling,
+        monitoring=rules.aggregate.output.monitoring,
         scorecard=rules.judge.output.scorecard,
         datasets=sorted(
             paths.dataset(e.dataset).with_suffix(".json").as_posix()

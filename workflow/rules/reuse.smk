@@ -1,13 +1,15 @@
 # Copies the tables of an experiment from a published run that has trained and measured the same networks.
 rule reuse:
     input:
-        tables=lambda w: reused_tables(reused[w.experiment], w.experiment),
-        dataset=lambda w: Path(experiment_dataset(w)).with_suffix(".json").as_posix(),
+        tables=lambda w: reused_files(reused[w.experiment], w.experiment),
+        dataset=experiment_provenance,
     output:
         history=out("history", "{experiment}.csv"),
         measurements=out("measurements", "{experiment}.csv"),
         families=out("families", "{experiment}.csv"),
+        rescaled=out("rescaled", "{experiment}.csv"),
         histograms=out("histograms", "{experiment}.csv"),
+        correct=out("correct", "{experiment}.npz"),
     log:
         logs("reuse", "{experiment}.log"),
     wildcard_constraints:

@@ -5,6 +5,6 @@ from puzzles.config.job import job
 from puzzles.output.plots import FigureTables, draw
 
 with job(snakemake) as config:
-    tables = FigureTables(*(read_all(snakemake.input[name]) for name in ("measurements", "fits", "histograms")))
+    tables = FigureTables(*(read_all(snakemake.input[name]) for name in FigureTables.names()))
     figure = config.figures[snakemake.wildcards.figure]
     draw(figure, config.experiments, tables, snakemake.output.png, snakemake.output.pdf)

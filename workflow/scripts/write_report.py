@@ -16,7 +16,7 @@ with job(snakemake) as config:
     pictures = {Path(path).stem: Path(path) for path in snakemake.input.figures if path.endswith(".png")}
     datasets = [json.loads(Path(path).read_text()) for path in snakemake.input.datasets]
     provenance = collect(config, datasets, snakemake.params.benchmarks, snakemake.params.reused)
-    results = Results(*(read_csv(snakemake.input[name]) for name in ("networks", "fits", "ranks", "scorecard")))
+    results = Results(*(read_csv(snakemake.input[name]) for name in Results.names()))
     page = render(config, results, pictures, provenance)
     texts = {
         "provenance": json.dumps(provenance, indent=1),

@@ -1,6 +1,7 @@
-"""The tables of an experiment: measurements of its networks, and of families of networks to compare them with."""
+"""The tables of an experiment: what is measured of its networks, and of families to hold against them."""
 
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,119 +9,185 @@ import pandas as pd
 import torch
 from torch import nn
 
+from puzzles.analysis import families
 from puzzles.base.csvs import read_csv
 from puzzles.config.experiments import Experiment, Network
 from puzzles.config.specs import NetworkSpec
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Examples, Preparation
-from puzzles.networks.architectures import build, initialize, num_parameters
-from puzzles.networks.measure import measurements, normalizer, output_norms, rescaled_losses
+from puzzles.networks.architectures import build, has_shortcuts, initialize, num_parameters
+from puzzles.networks.complexity import distance
+from puzzles.networks.measure import Outputs, measurements, normalizer
 from puzzles.training.cache import State
 from puzzles.training.experiment_files import read_networks, stored_name
 
-UNTRAINED_SEED = 10_000  # far from any seed of a configuration
+log = logging.getLogger(__name__)
+
 BINS = 50  # of a histogram
 
 
 @dataclass(frozen=True)
 class ExperimentTables:
-    """The tables of one experiment."""
+    """What is measured of an experiment."""
 
     measurements: pd.DataFrame  # one row for each network, snapshot and norm
-    families: pd.DataFrame  # see ``families``
+    families: pd.DataFrame  # see ``analysis.families``: first snapshot and norm
+    rescaled: pd.DataFrame  # losses of R f~ for several R (Eq. 6), first snapshot and norm
     histograms: pd.DataFrame  # the largest output of each training example, in bins (Fig. 20): first snapshot and norm
+    correct: dict[str, np.ndarray]  # see ``correct_bits``: first snapshot
 
 
 def measure_experiment(
-    experiment: Experiment, dataset: Dataset, trained: str | Path, history: str | Path, device: torch.device | str = "cpu"
+    experiment: Experiment,
+    dataset: Dataset,
+    trained: str | Path,
+    history: str | Path,
+    device: torch.device | str = "cpu",
+    data: str = "other",
 ) -> ExperimentTables:
-    """Measure every network of an experiment.
+    """Measure every network of an experiment, and name those that training has lost in a warning.
 
     Args:
-        trained: a file of ``experiment_files.write_networks``.
-        history: the table of ``experiment_files.write_history``, which gives the epoch of each snapshot.
+        trained: the file of ``training.write_networks``.
+        history: the table of ``training.write_history``, from which the epoch of each snapshot follows.
         device: where the networks compute.
+        data: what the data set is, whatever its name (``download.identity``).
 
     Raises:
         ValueError: the file of networks was written for another configuration.
     """
     specs, states = read_networks(trained)
-    epochs = {name: rows.to_dict("records") for name, rows in read_csv(history).groupby("network")}
-    preparation = Preparation(dataset, device)
-    parents = {n.spec.hash: n.name for n in experiment.pretrainings}
-    rows, histograms = [], []
-    for network in experiment.networks:
-        examples = preparation.examples(network.spec)
-        module = _module(network.spec, examples, preparation)
-        x0 = preparation.reference_image(network.spec, experiment.output_image)
-        about = _about(experiment, network) | {"dataset": dataset.name, "num_classes": dataset.num_classes}
-        about |= {"train_size": len(examples.train_y), "test_size": len(examples.test_y)}
-        about |= {"num_parameters": num_parameters(module), "pretrained_from": parents.get(network.spec.pretrained, "")}
+    for name, spec in ((n.name, n.spec) for n in experiment.networks):
+        if specs.get(name) != spec:
+            raise ValueError(f"{trained}: {name} has another spec than the configuration")
+    epochs = read_csv(history)
+    return _Measuring(experiment, Preparation(dataset, device), states, epochs, data).tables()
+
+
+class _Measuring:
+    """One pass over the networks of an experiment: each network's outputs are computed once for all tables."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        preparation: Preparation,
+        states: dict[str, State],
+        history: pd.DataFrame,
+        data: str,
+    ) -> None:
+        self.experiment, self.preparation, self.states, self.history, self.data = (
+            experiment,
+            preparation,
+            states,
+            history,
+            data,
+        )
+        self.epochs = {str(name): rows.to_dict("records") for name, rows in history.groupby("network")}
+        self.parents = {n.spec.hash: n.name for n in experiment.pretrainings}
+        natural = (n for n in experiment.networks if n.group in experiment.fit_groups and n.spec.labels == "natural")
+        self.natural = sorted(natural, key=lambda n: (n.value, n.spec.seed, n.name))  # whatever the configuration's order
+        self.rho = self._rho_of_natural_networks()
+        self.rows: list[dict] = []
+        self.family_rows: list[dict] = []
+        self.rescaled: list[dict] = []
+        self.histograms: list[pd.DataFrame] = []
+        self.correct: dict[str, np.ndarray] = {}
+
+    def tables(self) -> ExperimentTables:
+        """All of them."""
+        self.family_rows += families.untrained(self.experiment, self.natural, self.preparation)
+        self.family_rows += families.early(self.natural, self.history)
+        for network in self.experiment.networks:
+            self._measure(network)
+        table = pd.DataFrame(self.rows)
+        _warn_of_lost(self.experiment, table)
+        family_table = pd.DataFrame([{"experiment": self.experiment.name} | row for row in self.family_rows])
+        return ExperimentTables(
+            table,
+            family_table.reindex(columns=families.COLUMNS),
+            pd.DataFrame(self.rescaled),
+            pd.concat(self.histograms, ignore_index=True),
+            correct_bits(self.correct),
+        )
+
+    def _measure(self, network: Network) -> None:
+        experiment, spec = self.experiment, network.spec
+        examples = self.preparation.examples(spec)
+        module = self._module(spec, examples)
+        x0 = self.preparation.reference_image(spec, experiment.output_image)
+        about = self._about(network, examples, module)
+        start = self._module(spec, examples)
+        initialize(start, network.pretraining or spec)
         for k, select in enumerate(experiment.select):
-            key = stored_name(network.name, select, first=k == 0)
-            if specs[key] != network.spec:
-                raise ValueError(f"{trained}: {key} has another spec than the configuration")
-            module.load_state_dict(states[key])
-            by_norm, max_outputs = measurements(module, examples, experiment.norms, x0)
-            for row in by_norm:
-                kept = {"snapshot": select.name, "epoch": select.pick(epochs[network.name])["epoch"]}
-                kept["met_criterion"] = select.met(float(row["train_loss"]), float(row["train_error"]))
-                rows.append(about | kept | row)
+            module.load_state_dict(self.states[stored_name(network.name, select, first=k == 0)])
+            by_norm, outputs = measurements(module, examples, experiment.norms, x0)
+            kept: dict = {"snapshot": select.name, "epoch": select.pick(self.epochs[network.name])["epoch"]}
+            kept["met_criterion"] = select.met(float(by_norm[0]["train_loss"]), float(by_norm[0]["train_error"]))
+            kept["distance_from_init"] = distance(module, start)
+            self.rows += [about | kept | row for row in by_norm]
             if k == 0:
-                histograms.append(_histogram(experiment, network, max_outputs / by_norm[0]["rho"]))
-    table = pd.DataFrame(rows)
-    return ExperimentTables(
-        table, families(experiment, preparation, table, states), pd.concat(histograms, ignore_index=True)
-    )
+                self._first_snapshot(network, module, outputs, examples, float(by_norm[0]["rho"]), kept["met_criterion"])
+
+    def _first_snapshot(
+        self, network: Network, module: nn.Module, outputs: Outputs, examples: Examples, rho: float, met: bool
+    ) -> None:
+        """What is kept of the first snapshot and norm only."""
+        name, experiment = network.name, self.experiment
+        self.family_rows += families.of_a_trained_network(name, outputs, examples, experiment.name, self.rho)
+        if experiment.norms[0] == "output" and name in self.rho:
+            images = self.preparation.reference_images(network.spec, experiment.reference_images)
+            self.family_rows += families.of_other_images(name, module, outputs, examples, images)
+        if network.group in experiment.fit_groups:
+            about = _about(experiment, network) | {"pretrained_from": self.parents.get(network.spec.pretrained, "")}
+            self.rescaled += families.rescaled_rows(about | {"met_criterion": met}, outputs, examples, rho)
+        largest = outputs.train.max(dim=1).values.cpu().numpy()
+        self.histograms.append(_histogram(experiment, network, largest / rho))
+        self.correct[name] = (outputs.test.argmax(dim=1) == examples.test_y).cpu().numpy()
+
+    def _about(self, network: Network, examples: Examples, module: nn.Module) -> dict:
+        dataset = self.preparation.dataset
+        about = _about(self.experiment, network) | {"dataset": dataset.name, "data": self.data}
+        about |= {"num_classes": dataset.num_classes, "train_size": len(examples.train_y), "test_size": len(examples.test_y)}
+        about |= {"num_parameters": num_parameters(module), "pretrained_from": self.parents.get(network.spec.pretrained, "")}
+        return about | {"batch_norm": network.spec.architecture.batch_norm or has_shortcuts(module)}
+
+    def _rho_of_natural_networks(self) -> dict[str, float]:
+        """Of those that met their criterion, by the history, so that it is known before any is measured."""
+        select, found = self.experiment.select[0], {}
+        for network in self.natural:
+            row = select.pick(self.epochs[network.name])
+            if select.met(row["train_loss"], row["train_error"]):
+                examples = self.preparation.examples(network.spec)
+                module = self._module(network.spec, examples)
+                module.load_state_dict(self.states[network.name])
+                x0 = self.preparation.reference_image(network.spec, self.experiment.output_image)
+                found[network.name] = normalizer(module, self.experiment.norms[0], x0)
+        return found
+
+    def _module(self, spec: NetworkSpec, examples: Examples) -> nn.Module:
+        classes = self.preparation.dataset.num_classes
+        return build(spec.architecture, examples.input_shape, classes).to(self.preparation.device)
 
 
-def families(
-    experiment: Experiment, preparation: Preparation, table: pd.DataFrame, states: dict[str, State]
-) -> pd.DataFrame:
-    """Families to compare with the line of test on training loss: first snapshot and norm, natural labels.
+def _warn_of_lost(experiment: Experiment, table: pd.DataFrame) -> None:
+    """Networks that are no result: said once, with their names."""
+    last = table.drop_duplicates("network", keep="last")
+    for column, what in (
+        ("diverged", "diverged: their outputs are no finite numbers"),
+        ("dead", "are dead: they answer 0 to every training image, and no gradient reaches them"),
+    ):
+        names = list(last[last[column]].network)
+        if names:
+            log.warning("%s: %d of %d networks %s: %s", experiment.name, len(names), len(last), what, ", ".join(names))
 
-    ``untrained``: each network of the experiment before training, from a seed of its own (with one seed for all, networks
-    that differ only in the scale of their weights would be equal once normalized). ``one_rescaled``: the first network that
-    met its criterion, divided by the rho of each network that did. The lines of these two cannot show generalization.
-    ``image_<k>``, only with the norm ``output``: every network, divided by its output norm for training image k.
+
+def correct_bits(correct: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Which test examples each network classifies correctly, as arrays for an npz file.
+
+    ``networks`` [P] names, ``bits`` [P, ceil(N / 8)] uint8 as ``numpy.packbits`` packs them, ``test_size`` [1] N.
     """
-    norm, snapshot = experiment.norms[0], experiment.select[0]
-    natural = [n for n in experiment.networks if n.group in experiment.fit_groups and n.spec.labels == "natural"]
-    first = table[(table.snapshot == snapshot.name) & (table.norm == norm) & table.met_criterion]
-    met = [n for n in natural if n.name in set(first.network)]
-
-    def trained(network: Network) -> tuple[nn.Module, Examples]:
-        examples = preparation.examples(network.spec)
-        module = _module(network.spec, examples, preparation)
-        module.load_state_dict(states[stored_name(network.name, snapshot, first=True)])
-        return module, examples
-
-    rows = [_untrained(k, network, experiment, preparation) for k, network in enumerate(natural)]
-    if met:
-        scales = list(first[first.group.isin(experiment.fit_groups)].rho)
-        rescaled = rescaled_losses(*trained(met[0]), scales)
-        rows += [{"family": "one_rescaled", "network": met[0].name} | row for row in rescaled]
-    for network in met if norm == "output" else []:
-        module, examples = trained(network)
-        images = preparation.reference_images(network.spec, experiment.reference_images)
-        rescaled = rescaled_losses(module, examples, output_norms(module, images))
-        rows += [{"family": f"image_{k}", "network": network.name} | row for k, row in enumerate(rescaled)]
-    columns = ["experiment", "family", "network", "rho", "norm_train_loss", "norm_test_loss"]
-    return pd.DataFrame([{"experiment": experiment.name} | row for row in rows], columns=columns)
-
-
-def _untrained(k: int, network: Network, experiment: Experiment, preparation: Preparation) -> dict:
-    spec = replace(network.spec, seed=UNTRAINED_SEED + k, pretrained="")
-    examples = preparation.examples(network.spec)
-    module = _module(spec, examples, preparation)
-    initialize(module, spec)
-    scale = normalizer(module, experiment.norms[0], preparation.reference_image(spec, experiment.output_image))
-    (row,) = rescaled_losses(module, examples, [scale])
-    return {"family": "untrained", "network": network.name} | row
-
-
-def _module(spec: NetworkSpec, examples: Examples, preparation: Preparation) -> nn.Module:
-    return build(spec.architecture, examples.input_shape, preparation.dataset.num_classes).to(preparation.device)
+    table = np.stack(list(correct.values()))
+    return {"networks": np.array(list(correct)), "bits": np.packbits(table, axis=1), "test_size": np.array([table.shape[1]])}
 
 
 def _histogram(experiment: Experiment, network: Network, max_outputs: np.ndarray) -> pd.DataFrame:

@@ -7,6 +7,16 @@ CACHE = RESULTS / "cache"
 REFERENCE = RESULTS / "reference"  # published runs
 BACKEND_CHOICES = CACHE / "backends.json"  # which convolution backend was fastest here
 
+# What a run keeps of each experiment, by folder, and a published run as well.
+EXPERIMENT_FILES = {
+    "history": ".csv",
+    "measurements": ".csv",
+    "families": ".csv",
+    "rescaled": ".csv",
+    "histograms": ".csv",
+    "correct": ".npz",
+}
+
 WORKFLOW = Path(__file__).parents[2]  # the project's folder workflow/
 PAPER_CONFIG = WORKFLOW.parent / "config.yaml"
 CLAIMS = WORKFLOW / "claims.yaml"
@@ -43,6 +53,11 @@ def gpu_lock(index: int) -> Path:
 def run(name: str, *parts: str) -> str:
     """A file of a run, as Snakemake wants it: ``run("demo", "figures", "fig02.png")``."""
     return (RESULTS / name).joinpath(*parts).as_posix()
+
+
+def experiment_files(run_name: str, experiment: str) -> list[str]:
+    """What a run keeps of an experiment, in the order of ``EXPERIMENT_FILES``."""
+    return [run(run_name, folder, f"{experiment}{suffix}") for folder, suffix in EXPERIMENT_FILES.items()]
 
 
 def published_runs() -> list[str]:

@@ -28,21 +28,18 @@ def layer_norms(network: nn.Module, norm: str = "l2") -> list[float]:
     return [_norm(matrix, norm) for matrix in _matrices(absorb_batch_norm(network), all_biases=norm == "l2_biases")]
 
 
-def normalize_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
-    """f~ built layer by layer: a copy in which every layer is divided by its norm (the first one with its bias).
+def divide_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
+    """A copy in which every layer, its weights and its bias, is divided by its norm, as the paper's captions say.
 
-    Raises:
-        ValueError: a layer after the first has a bias; then dividing the layers does not divide the output by rho.
+    Where no layer but the first has a bias, it computes f / rho (Eq. 1). Where deeper layers have biases, as once batch norm
+    is absorbed, it is another network: a bias would have to be divided by the norms of the layers before it as well.
     """
-    normalized = copy.deepcopy(network)
-    layers = [layer for _, layer in weight_layers(normalized)]
-    if not is_bias_light(network):
-        raise ValueError("layer by layer only networks without biases after the first layer can be normalized")
-    for layer, value in zip(layers, layer_norms(network, norm), strict=True):
+    divided = copy.deepcopy(network)
+    for (_, layer), value in zip(weight_layers(divided), layer_norms(network, norm), strict=True):
         with torch.no_grad():
             for parameter in layer.parameters(recurse=False):
                 parameter.div_(value)
-    return normalized
+    return divided
 
 
 def is_bias_light(network: nn.Module) -> bool:
