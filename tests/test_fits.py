@@ -1,14 +1,19 @@
 """Fitted lines, on points whose line is known."""
 
+import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from puzzles.analysis import intervals
-from puzzles.analysis.fits import fit_experiment, fit_line, rank_experiment
+from puzzles.analysis.fits import fit_experiment, fit_line
+from puzzles.analysis.predictors import rank_experiment
 from puzzles.base.csvs import read_csv, write_csv
 
 
@@ -50,9 +55,74 @@ def test_the_slope_one_line_as_the_paper_draws_it() -> None:
     assert line["unit_slope_r2"] == pytest.approx(1 - (residuals**2).sum() / ((y - y.mean()) ** 2).sum())
 
 
-@pytest.mark.parametrize("x", [[1.0, 2.0], [2.3, 2.3, 2.3, 2.3], [2.3, 2.3 + 1e-9, 2.3 - 1e-9, 2.3], [1.0, 2.0, np.nan]])
+@pytest.mark.parametrize(
+    "x", [[1.0, 2.0], [2.3, 2.3, 2.3, 2.3], [2.3, 2.3 + 1e-9, 2.3 - 1e-9, 2.3], [0, 5e-16, 0, 1e-16], [1.0, 2.0, np.nan]]
+)
 def test_no_line_where_there_is_none(x: list[float]) -> None:
     assert fit_line(np.array(x), np.array(x)) == {"n": len(x)}
+
+
+def exactly(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    """The least-squares line of these floating-point numbers, in fractions."""
+    u, v = ([Fraction(float(value)) for value in values] for values in (x, y))
+    n, mean_u, mean_v = len(u), sum(u) / len(u), sum(v) / len(v)
+    uu, vv = sum((a - mean_u) ** 2 for a in u), sum((b - mean_v) ** 2 for b in v)
+    uv = sum((a - mean_u) * (b - mean_v) for a, b in zip(u, v, strict=True))
+    slope = uv / uu
+    residual = sum((b - mean_v - slope * (a - mean_u)) ** 2 for a, b in zip(u, v, strict=True))
+    line = {"slope": slope, "intercept": mean_v - slope * mean_u, "r2": 1 - residual / vv}
+    return {name: float(value) for name, value in line.items()} | {"rmse": math.sqrt(residual / (n - 2))}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    centre=st.sampled_from([0.0, np.log(10), np.log(100), 1e3]),
+    spread=st.sampled_from([1e-12, 1e-9, 1e-6, 1e-3, 1.0, 1e3]),
+    height=st.sampled_from([1e-9, 1e-3, 1.0, 1e3]),
+    noise=st.sampled_from([1e-3, 0.1, 1.0]),
+    seed=st.integers(0, 10**6),
+)
+def test_lines_keep_their_digits(centre: float, spread: float, height: float, noise: float, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    u = draw.standard_normal(9)
+    x, y = centre + spread * u, np.log(100) + height * (u + noise * draw.standard_normal(9))
+    line = fit_line(x, y)
+    if "slope" not in line:
+        assert np.ptp(x) <= 1e-7 * np.abs(x).max()
+        return
+    for name, value in exactly(x, y).items():
+        assert line[name] == pytest.approx(
+            value, rel=1e-9, abs=1e-9 if name == "r2" else 1e-14 * abs(centre * line["slope"])
+        )
+    assert line["slope_low"] <= line["slope"] <= line["slope_high"]
+    assert line["intercept_low"] <= line["intercept"] <= line["intercept_high"]
+    assert intervals.slope(x, y) == pytest.approx(line["slope"], rel=1e-9)
+    assert intervals.r_squared(x, y) == pytest.approx(line["r2"], abs=1e-9)
+
+
+def test_losses_under_the_largest_weight_keep_theirs() -> None:
+    """As published for that norm: normalized training losses of 1e-12 and less beside test losses of a thousand."""
+    x = np.array([3e-13, 1e-12, 4e-14, 2e-12, 5e-13])
+    y = np.array([988.0, 902.0, 1267.0, 332.0, 919.0])
+    line, expected = fit_line(x, y), exactly(x, y)
+    assert line["slope"] == pytest.approx(expected["slope"], rel=1e-9)
+    assert line["r2"] == pytest.approx(expected["r2"], abs=1e-9)
+    assert fit_line(1e-4 * x, y) == {"n": 5}  # rounding noise of losses
+
+
+def test_the_order_of_networks_changes_no_bit() -> None:
+    rows = table().assign(pretrained_from=[f"p{k % 5}" for k in range(12)])
+    mixed = rows.sample(frac=1, random_state=1)
+    one, other = (fit_experiment(t, nulls(), ("natural",)) for t in (rows, mixed))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_networks_that_diverged_enter_no_fit() -> None:
+    rows = table()
+    rows.loc[3, ["train_loss", "norm_test_loss"]] = [np.nan, 5.0]
+    for marked, expected in ((rows, 11), (rows.assign(diverged=rows.network == "n5"), 10)):
+        fits = fit_experiment(marked, nulls(), ("natural",)).set_index(["norm", "networks"])
+        assert fits.loc[("l2", "all"), "n"] == expected
 
 
 def table() -> pd.DataFrame:
@@ -105,13 +175,13 @@ def test_the_line_through_the_pivot() -> None:
     assert shifted["pivot_r2"] < 0.9
 
 
-def test_lines_of_one_norm_and_unnormalized_ones_have_bootstrap_intervals() -> None:
+def test_lines_have_clustered_intervals() -> None:
     fits = fit_experiment(table(), nulls(), ("natural",)).set_index(["norm", "networks"])
     for norm in ("none", "l2"):
         line = fits.loc[(norm, "all")]
-        assert line.slope_boot_low < line.slope < line.slope_boot_high
-        assert line.r2_boot_low <= line.r2 <= line.r2_boot_high
-        assert line.unit_slope_intercept_boot_low < line.unit_slope_intercept < line.unit_slope_intercept_boot_high
+        assert line.slope_clustered_low < line.slope < line.slope_clustered_high
+        assert line.r2_clustered_low <= line.r2 <= line.r2_clustered_high
+        assert line.unit_slope_intercept_clustered_low < line.unit_slope_intercept < line.unit_slope_intercept_clustered_high
     assert np.isnan(fits.loc[("none", "all"), "pivot_slope"])  # unnormalized losses have no pivot
 
 
@@ -132,7 +202,7 @@ def test_rank_correlations_are_scipys_and_leave_out_what_has_no_value() -> None:
     )
     rows = rows.assign(num_parameters=10, margin_train_min=-1.0, margin_train_p01=1.0, margin_train_p10=rows.test_error)
     rows = rows.assign(max_output_mean=1.0, max_output_std=1.0, norm_max_output_mean=1.0, norm_max_output_std=1.0)
-    ranks = rank_experiment(rows, ("natural",)).set_index(["networks", "predictor"])
+    ranks = rank_experiment(rows, ("natural",)).set_index(["networks", "norm", "predictor"]).xs("l2", level="norm")
     tau = ranks.loc[("all", "norm_train_loss")]
     assert tau.tau == pytest.approx(stats.kendalltau(rows.norm_train_loss, rows.test_error).statistic)
     assert tau.tau_low <= tau.tau <= tau.tau_high

@@ -1,4 +1,4 @@
-"""The tables of a run that claims are judged by, and the result of a statistic of them."""
+"""What claims are judged by: the tables of a run, and what a statistic of them is."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from puzzles.analysis import intervals
-from puzzles.analysis.columns import derived
+from puzzles.analysis.columns import derived, diverged
 from puzzles.config.configuration import Config
 
 INTERVAL, RANGE, EXACT = "95 % interval", "range", ""
@@ -17,13 +17,18 @@ FEWEST = 4  # networks that a correlation or a line needs
 
 @dataclass(frozen=True)
 class Found:
-    """The result of a statistic; ``nan`` if the run cannot tell, and ``because`` says why."""
+    """One statistic of a run; ``nan`` where the run cannot tell, and then ``because`` says why.
+
+    ``kind`` INTERVAL means that the statistic has a 95 % interval, which is nan where there are too few networks for one.
+    ``absent``: the run does not have at all what the statistic is about.
+    """
 
     value: float
     low: float = np.nan
     high: float = np.nan
     kind: str = EXACT
     because: str = ""
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,16 +42,24 @@ class Evidence:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """All measurements, with the columns computed from them."""
-        return derived(self.networks)
+        """All measurements of networks that have not diverged, with the columns that follow from others.
+
+        Column ``data`` says what the data are, as found by their digest; a table without it is taken by its word.
+        """
+        table = derived(self.networks[~diverged(self.networks)])
+        return table.assign(data=table["data"].fillna("unknown") if "data" in table else table.dataset)
 
     def rows(self, test: dict, experiments: Iterable[str]) -> pd.DataFrame:
-        """The measurements for a test: unless it says otherwise first snapshot and norm, fitted groups, criterion met."""
+        """The measurements that a test is about: first snapshot and norm, fitted groups and met criteria unless it says.
+
+        ``snapshot: first`` is the first of the experiment, whatever its name.
+        """
         parts = []
         for name in experiments:
             experiment = self.config.experiments[name]
+            snapshot = test.get("snapshot", "first")
             table = self.table[self.table.experiment == name]
-            table = table[table.snapshot == test.get("snapshot", experiment.select[0].name)]
+            table = table[table.snapshot == (experiment.select[0].name if snapshot == "first" else snapshot)]
             table = table[table.norm == test.get("norm", experiment.norms[0])]
             table = table[table.group.isin(test.get("groups", experiment.fit_groups))]
             parts.append(table)
@@ -56,6 +69,25 @@ class Evidence:
         if test.get("labels", "any") != "any":
             table = table[table.random_labels == (test["labels"] == "random")]
         return table[table.met_criterion] if test.get("met", True) else table
+
+    def histories(self, test: dict, experiments: Iterable[str]) -> pd.DataFrame:
+        """The epochs that a test is about, of networks that never diverged, each network once.
+
+        ``labels`` as for ``rows``; ``batch_norm``: true or false for networks with or without it. Column ``pretrained_from``
+        says what counts as one.
+        """
+        about = {}
+        for name in experiments:
+            experiment = self.config.experiments[name]
+            for n in experiment.networks:
+                random, normed = n.spec.labels == "random", n.spec.architecture.batch_norm
+                wanted = test.get("labels", "any") in ("any", "random" if random else "natural")
+                if n.group in experiment.fit_groups and wanted and test.get("batch_norm", normed) == normed:
+                    about[n.name] = n.spec.pretrained
+        table = self.history[self.history.network.isin(about.keys()) & self.history.experiment.isin(list(experiments))]
+        table = table[~table.network.isin(table[diverged(table)].network)]
+        table = table.drop_duplicates(["network", "epoch"])  # experiments may share networks; their names hold their hashes
+        return table.assign(pretrained_from=table.network.map(about))
 
 
 def fitted_line(evidence: Evidence, experiment: str, norm: str, networks: str) -> pd.Series | None:
@@ -67,7 +99,7 @@ def fitted_line(evidence: Evidence, experiment: str, norm: str, networks: str) -
 
 
 def estimate(function: Callable[..., float], table: pd.DataFrame, *columns: str, fewest: int = FEWEST) -> Found:
-    """A statistic with its interval; nan if fewer networks than ``fewest`` have a value."""
+    """A statistic with its interval; nan when fewer networks than it needs have a value."""
     table = table[table[list(columns)].notna().all(axis=1)]
     if len(table) < fewest:
         return Found(np.nan, because=f"only {len(table)} such networks, needs {fewest}")
