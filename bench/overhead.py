@@ -19,7 +19,8 @@ from puzzles.base.csvs import write_csv
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("Snakefile", "config.yaml", "workflow", "profiles", "envs")
-TRAINED = re.compile(r"networks, (\d+) s$")  # how a training job ends its log (progress.py)
+TRAINED = re.compile(r"networks, (\d+) s(?: in (\d+) processes)?$")  # how a training job ends its log (progress.py)
+TRAINING = ("pretrain", "train")  # stages whose jobs take several cores
 
 
 def demo(folder: Path, overlay: str = "workflow/runs/demo.yaml") -> pd.DataFrame:
@@ -40,8 +41,9 @@ def account(run: Path, wall: float) -> pd.DataFrame:
     are the jobs' whole times from Snakemake's benchmark files, and ``rest`` is what no job accounts for: starting Snakemake
     and the jobs, and cores with nothing to do. Beside them the whole run's wall time, and the memory of its largest job.
     """
-    jobs = {stage.name: _seconds(stage) for stage in sorted((run / "benchmarks").iterdir())}
-    training = sum(_trained(run / "logs" / stage) for stage in ("pretrain", "train"))
+    jobs = {stage.name: _seconds(stage, run / "logs") for stage in sorted((run / "benchmarks").iterdir())}
+    logs = [log for stage in TRAINING for log in (run / "logs" / stage).glob("*.log")]
+    training = sum(seconds * processes for seconds, processes in map(_trained, logs))
     around = jobs.pop("pretrain", 0) + jobs.pop("train") - training
     rows = [{"part": "training", "core_seconds": training}, {"part": "around it, in its jobs", "core_seconds": around}]
     rows += [{"part": f"{stage.removesuffix('.tsv')} jobs", "core_seconds": seconds} for stage, seconds in jobs.items()]
@@ -51,9 +53,14 @@ def account(run: Path, wall: float) -> pd.DataFrame:
     return table.assign(wall_seconds=wall, largest_job_mb=_largest(run / "benchmarks"), **describe("cpu"))
 
 
-def _seconds(stage: Path) -> float:
-    files = [stage] if stage.is_file() else stage.glob("*.tsv")
-    return float(sum(pd.read_csv(file, sep="\t").s.sum() for file in files))
+def _seconds(stage: Path, logs: Path) -> float:
+    """Of all jobs of a stage, times the cores that each had."""
+    total = 0.0
+    for file in [stage] if stage.is_file() else stage.glob("*.tsv"):
+        log = logs / stage.name / f"{file.stem}.log"
+        processes = _trained(log)[1] if stage.name in TRAINING and log.is_file() else 1
+        total += float(pd.read_csv(file, sep="\t").s.sum()) * processes
+    return total
 
 
 def _largest(benchmarks: Path) -> float:
@@ -61,9 +68,10 @@ def _largest(benchmarks: Path) -> float:
     return float(max(pd.read_csv(file, sep="\t").max_rss.max() for file in benchmarks.rglob("*.tsv")))
 
 
-def _trained(logs: Path) -> float:
-    found = (TRAINED.search(file.read_text().rstrip()) for file in logs.glob("*.log"))
-    return float(sum(int(match[1]) for match in found if match))
+def _trained(log: Path) -> tuple[float, int]:
+    """The seconds that a job has trained, and in how many processes."""
+    match = TRAINED.search(log.read_text().rstrip())
+    return (float(match[1]), int(match[2] or 1)) if match else (0.0, 1)
 
 
 def main() -> None:

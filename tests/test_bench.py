@@ -96,14 +96,14 @@ def test_accounts_of_a_run_add_up(tmp_path: Path) -> None:
             measured = pd.DataFrame({"s": [s], "max_rss": [100 + s]})
             measured.to_csv(tmp_path / "benchmarks" / stage / f"{k}.tsv", sep="\t", index=False)
     pd.DataFrame({"s": [5.0], "max_rss": [500]}).to_csv(tmp_path / "benchmarks" / "report.tsv", sep="\t", index=False)
-    for stage, seconds in (("train", 25), ("pretrain", 8)):
+    for stage, end in (("train", "25 s in 2 processes"), ("pretrain", "8 s")):
         (tmp_path / "logs" / stage).mkdir(parents=True)
-        (tmp_path / "logs" / stage / "a.log").write_text(f"12:00:00 INFO {stage} a: 3/3 networks, {seconds} s\n")
+        (tmp_path / "logs" / stage / "0.log").write_text(f"12:00:00 INFO {stage} a: 3/3 networks, {end}\n")
     table = overhead.account(tmp_path, wall=100.0)
     assert (table.largest_job_mb == 500).all()
     parts = table.set_index("part").core_seconds
-    assert parts["training"] == 33
-    assert parts["around it, in its jobs"] == 60 - 33
+    assert parts["training"] == 2 * 25 + 8
+    assert parts["around it, in its jobs"] == (2 * 30 + 20 + 10) - (2 * 25 + 8)
     assert (parts["figures jobs"], parts["report jobs"]) == (10, 5)
     assert parts.sum() == pytest.approx(100 * cores())
 

@@ -1,5 +1,6 @@
 """Figures, drawn from tables of a real small training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,8 +9,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from puzzles.analysis.experiment_analyses import analyse_experiment
 from puzzles.analysis.fits import fit_experiment
 from puzzles.analysis.tables import measure_experiment
+from puzzles.base.csvs import read_csv
 from puzzles.config.configuration import Config, load_config
 from puzzles.data.dataset import Dataset
 from puzzles.output import style
@@ -47,13 +50,19 @@ COLUMNS += [f"margin_{split}_{s}" for split in ("train", "test") for s in ("min"
 
 
 @pytest.fixture(scope="module")
-def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, FigureTables]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the trained networks are."""
+    return tmp_path_factory.mktemp("drawn")
+
+
+@pytest.fixture(scope="module")
+def drawn(digits: Dataset, folder: Path) -> tuple[Config, FigureTables]:
     """A plan and the tables that figures are drawn from: real networks, trained for a second or two."""
     import os
 
     import yaml
 
-    folder, before = tmp_path_factory.mktemp("drawn"), Path.cwd()
+    before = Path.cwd()
     os.chdir(folder)
     raw = yaml.safe_load((ROOT / "config.yaml").read_text())
     raw["run"]["experiments"] = ["init_3layer"]
@@ -70,7 +79,7 @@ def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Co
         "dataset": "digits", "architecture": "conv3_64", "init": "gaussian", "train_size": 100, "batch_size": 20, "lr": 0.05,
         "stop": "until_zero_train_error", "epochs": 5, "max_epochs": 150,
     }  # fmt: skip
-    experiment["sweep"]["values"] = [0.05, 0.1, 0.15, 0.2]
+    experiment["sweep"]["values"], experiment["select"] = [0.05, 0.1, 0.15, 0.2], ["last"]
     experiment["groups"]["random_labels"]["values"] = [0.1]
     experiment["groups"]["unfinished"] = {"values": [0.1], "network": {"stop": "epochs", "epochs": 1, "max_epochs": 0}}
     plan = load_config(raw)
@@ -82,8 +91,10 @@ def drawn(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Co
         tables = measure_experiment(experiment, digits, "trained.safetensors", "history.csv")
     finally:
         os.chdir(before)
-    fits = fit_experiment(tables.measurements, tables.families, experiment.fit_groups)
-    return plan, FigureTables(tables.measurements, fits, tables.histograms)
+    history = read_csv(folder / "history.csv")
+    analysed = analyse_experiment(tables.measurements, tables.families, tables.rescaled, history, experiment.fit_groups)
+    found = {name: getattr(tables, name) for name in ("measurements", "families", "histograms")} | analysed
+    return plan, FigureTables(**{name: found[name] for name in FigureTables.names()})
 
 
 def unpack(drawn: tuple) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -115,6 +126,14 @@ def test_the_null_families_are_fitted(drawn: tuple) -> None:
     rows = fits[fits.norm == "l2"].set_index("networks")
     assert rows.loc["untrained", "n"] == 5
     assert rows.loc["one_rescaled", "r2"] > 0.99  # by construction: that is the point of it
+
+
+def test_the_order_of_the_configuration_changes_no_number(drawn: tuple, folder: Path, digits: Dataset) -> None:
+    experiment = drawn[0].experiments["init_3layer"]
+    backwards = replace(experiment, networks=experiment.networks[::-1])
+    tables = measure_experiment(backwards, digits, folder / "trained.safetensors", folder / "history.csv")
+    fits = fit_experiment(tables.measurements, tables.families, backwards.fit_groups)
+    pd.testing.assert_frame_equal(fits, drawn[1].fits, check_exact=True)
 
 
 FIGURES = {

@@ -39,6 +39,15 @@ def page(redrawn: Path) -> str:
     return (redrawn / "report.html").read_text()
 
 
+def test_the_published_tables_are_those_that_this_version_makes(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "reference" / "demo"
+    shutil.copytree(DEMO, folder)
+    command = [sys.executable, "-m", "puzzles.output.published", "analyse", "demo"]
+    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT / "workflow")}, check=True, capture_output=True)
+    for path in sorted((DEMO / "tables").glob("*.csv")):
+        assert (folder / "tables" / path.name).read_bytes() == path.read_bytes(), f"{path.name}: run make analyse RUN=demo"
+
+
 def test_every_figure_is_drawn_again(redrawn: Path) -> None:
     names = {path.name for path in (DEMO / "figures").iterdir()}
     assert len(names) == 2 * 21

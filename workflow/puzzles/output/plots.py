@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,8 +12,10 @@ from matplotlib.cm import ScalarMappable
 from puzzles.analysis.columns import ALL, UNNORMALIZED, WITHOUT, derived
 from puzzles.base.files import atomic
 from puzzles.config.experiments import Experiment
-from puzzles.output import style
+from puzzles.output import evidence_panels, style
 from puzzles.output.panels import colour_scale, histogram, is_off_scale, scatter, series
+
+TABLE_PANELS = ("families", "rescaling", "predictors", "monitoring")  # each drawn from a table of its own
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,20 @@ class FigureTables:
     measurements: pd.DataFrame
     fits: pd.DataFrame
     histograms: pd.DataFrame
+    families: pd.DataFrame
+    ranks: pd.DataFrame
+    rescaling: pd.DataFrame
+    monitoring: pd.DataFrame
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The tables, in order."""
+        return [field.name for field in fields(cls)]
+
+    def of(self, name: str, experiment: str) -> pd.DataFrame:
+        """The rows of one experiment of a table; none where the table is empty."""
+        table: pd.DataFrame = getattr(self, name)
+        return table[table.experiment == experiment] if len(table) else table
 
 
 def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables, png: str | Path, pdf: str | Path) -> None:
@@ -53,9 +69,16 @@ def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables,
 def draw_panel(ax: plt.Axes, panel: dict, experiment: Experiment, tables: FigureTables) -> None:
     """One panel of any kind."""
     table, kind = points(panel, experiment, tables.measurements), panel.get("kind", "scatter")
-    if kind == "histogram":
-        rows = tables.histograms[tables.histograms.experiment == experiment.name]
-        histogram(ax, panel, experiment, table, rows)
+    if kind in TABLE_PANELS:
+        rows = tables.of(kind if kind != "predictors" else "ranks", experiment.name)
+        if rows.empty:
+            evidence_panels.nothing_measured(ax, panel)
+        elif kind == "families":
+            evidence_panels.families(ax, panel, table, rows)
+        else:
+            getattr(evidence_panels, kind)(ax, panel, rows)
+    elif kind == "histogram":
+        histogram(ax, panel, experiment, table, tables.of("histograms", experiment.name))
     elif kind == "series":
         series(ax, panel, experiment, table)
     else:

@@ -1,6 +1,7 @@
 """Published runs: keep a finished run's tables and figures under version control, and draw them again without training.
 
 python -m puzzles.output.published publish demo
+python -m puzzles.output.published analyse demo
 python -m puzzles.output.published redraw [demo]
 """
 
@@ -14,16 +15,18 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from puzzles.analysis.claims import scorecard
+from puzzles.analysis.evidence import Evidence
+from puzzles.analysis.experiment_analyses import analyse_experiment, read_correct
 from puzzles.base import paths
-from puzzles.base.csvs import read_all, read_csv
+from puzzles.base.csvs import read_csv, write_csv
 from puzzles.base.errors import PuzzleError, ResultsError
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, load_config
 from puzzles.output.plots import FigureTables, draw
 from puzzles.output.report import Results, render
 
-FOLDERS = ("measurements", "history", "families", "histograms", "figures")
-RUN_TABLES = ("fits", "ranks", "scorecard")
+RUN_TABLES = ("fits", "ranks", "pivots", "rescaling", "monitoring", "scorecard")
 RECORDS = ("config.yaml", "specs.json", "provenance.json")
 
 
@@ -34,12 +37,12 @@ def publish(run: str) -> Path:
         ResultsError: the run is not finished.
     """
     source, target = paths.RESULTS / run, paths.REFERENCE / run
-    wanted = [*RECORDS, *(f"tables/{table}.csv" for table in RUN_TABLES), *FOLDERS]
+    wanted = [*RECORDS, *(f"tables/{table}.csv" for table in RUN_TABLES), *paths.EXPERIMENT_FILES, "figures"]
     missing = [name for name in wanted if not (source / name).exists()]
     if missing:
         raise ResultsError(f"{source}: found no {missing[0]}, expected a finished run (one with a report)")
     raw = yaml.safe_load((source / "config.yaml").read_text())
-    raw.pop("data_dir", None)  # a folder of the machine that it ran on
+    raw.pop("data_dir", None)  # a folder of whoever ran it
     config = load_config(raw)
     new = target.with_name(f".{run}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -47,15 +50,43 @@ def publish(run: str) -> Path:
     for name in [*RECORDS, *(f"tables/{table}.csv" for table in RUN_TABLES)]:
         shutil.copy(source / name, new / name)
     (new / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False, width=125))
-    for folder in FOLDERS:  # only those of this configuration: files of an earlier one may be there
-        names = config.figures if folder == "figures" else config.experiments
-        (new / folder).mkdir()
-        for name in names:
-            for suffix in (".png", ".pdf") if folder == "figures" else (".csv",):
-                shutil.copy(source / folder / f"{name}{suffix}", new / folder)
+    # only what this configuration has: an earlier one may have left more
+    files = {f"{folder}/{name}{suffix}" for folder, suffix in paths.EXPERIMENT_FILES.items() for name in config.experiments}
+    files |= {f"figures/{name}{suffix}" for name in config.figures for suffix in (".png", ".pdf")}
+    for file in sorted(files):
+        (new / file).parent.mkdir(exist_ok=True)
+        shutil.copy(source / file, new / file)
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
     return target
+
+
+def analyse(run: str) -> Path:
+    """Make the tables of a published run again from what was measured, with this version's analysis and claims.
+
+    What was measured and the figures stay as they are. A run that is older than a measurement lacks what follows from it.
+
+    Raises:
+        ResultsError: no such run is published.
+    """
+    source, config = _published(run)
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for name, experiment in config.experiments.items():
+        measurements, families, rescaled, history = (
+            _experiment(source, folder, name) for folder in ("measurements", "families", "rescaled", "history")
+        )
+        bits = source / "correct" / f"{name}.npz"
+        correct = read_correct(bits) if bits.is_file() else None
+        analysed = analyse_experiment(measurements, families, rescaled, history, experiment.fit_groups, correct)
+        for name_of_table, rows in analysed.items():
+            tables.setdefault(name_of_table, []).append(rows)
+    found = {name: pd.concat(rows, ignore_index=True) for name, rows in tables.items()}
+    measured = _experiments(source, "measurements", config)
+    evidence = Evidence(config, measured, found["fits"], _experiments(source, "history", config))
+    found["scorecard"] = scorecard(evidence)
+    for name_of_table, table in found.items():
+        write_csv(table, source / "tables" / f"{name_of_table}.csv")
+    return source
 
 
 def redraw(run: str | None = None) -> Path:
@@ -64,15 +95,13 @@ def redraw(run: str | None = None) -> Path:
     Raises:
         ResultsError: no such run is published.
     """
-    source = paths.REFERENCE / (run or largest_run())
-    if not (source / "config.yaml").is_file():
-        raise ResultsError(
-            f"{source}: found no published run, expected one of: {', '.join(paths.published_runs()) or 'none yet'}"
-        )
+    source, config = _published(run or largest_run())
     target = paths.RESULTS / f"{source.name}-redrawn"
-    config = load_config(yaml.safe_load((source / "config.yaml").read_text()))
     tables = FigureTables(
-        _experiments(source, "measurements", config), _table(source, "fits"), _experiments(source, "histograms", config)
+        *(
+            _experiments(source, name, config) if name in paths.EXPERIMENT_FILES else _table(source, name)
+            for name in FigureTables.names()
+        )
     )
     (target / "figures").mkdir(parents=True, exist_ok=True)
     pictures = {name: target / "figures" / f"{name}.png" for name in config.figures}
@@ -83,7 +112,8 @@ def redraw(run: str | None = None) -> Path:
         ]
         for job in jobs:
             job.result()
-    results = Results(tables.measurements, tables.fits, _table(source, "ranks"), _table(source, "scorecard"))
+    networks = {"networks": tables.measurements}
+    results = Results(**networks, **{name: _table(source, name) for name in Results.names() if name not in networks})
     provenance = json.loads((source / "provenance.json").read_text())
     page = render(config, results, pictures, provenance, tables=f"../reference/{source.name}/")
     with atomic(target / "report.html") as temporary:
@@ -92,7 +122,7 @@ def redraw(run: str | None = None) -> Path:
 
 
 def largest_run() -> str:
-    """The published run with the most computation: training and test examples times epochs, over all networks.
+    """The published run with most to do: training and test examples times epochs, over all networks.
 
     Raises:
         ResultsError: none is published.
@@ -108,19 +138,36 @@ def largest_run() -> str:
     return max(paths.published_runs(), key=work)
 
 
+def _published(run: str) -> tuple[Path, Config]:
+    """The folder of a published run and its configuration."""
+    source = paths.REFERENCE / run
+    if not (source / "config.yaml").is_file():
+        known = ", ".join(paths.published_runs()) or "none yet"
+        raise ResultsError(f"{source}: found no published run, expected one of: {known}")
+    return source, load_config(yaml.safe_load((source / "config.yaml").read_text()))
+
+
 def _table(source: Path, name: str) -> pd.DataFrame:
-    return read_csv(source / "tables" / f"{name}.csv")
+    """A table of a published run; empty where the run is older than the table."""
+    path = source / "tables" / f"{name}.csv"
+    return read_csv(path) if path.is_file() else pd.DataFrame()
+
+
+def _experiment(source: Path, folder: str, name: str) -> pd.DataFrame:
+    """What a published run keeps of an experiment; empty where the run is older than that."""
+    path = source / folder / f"{name}.csv"
+    return read_csv(path) if path.is_file() else pd.DataFrame()
 
 
 def _experiments(source: Path, folder: str, config: Config) -> pd.DataFrame:
-    return read_all(source / folder / f"{name}.csv" for name in config.experiments)
+    return pd.concat([_experiment(source, folder, name) for name in config.experiments], ignore_index=True)
 
 
 def main(arguments: list[str]) -> None:
     """The command line above."""
-    commands = {"publish": publish, "redraw": redraw}
-    if not arguments or arguments[0] not in commands or (arguments[0] == "publish" and len(arguments) != 2):
-        sys.exit("usage: python -m puzzles.output.published publish RUN, or redraw [RUN]")
+    commands = {"publish": publish, "analyse": analyse, "redraw": redraw}
+    if not arguments or arguments[0] not in commands or (arguments[0] != "redraw" and len(arguments) != 2):
+        sys.exit("usage: python -m puzzles.output.published publish RUN, analyse RUN, or redraw [RUN]")
     try:
         print(commands[arguments[0]](*filter(None, arguments[1:2])))
     except PuzzleError as error:

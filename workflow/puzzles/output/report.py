@@ -2,7 +2,7 @@
 
 import base64
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import jinja2
@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from puzzles.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED
-from puzzles.analysis.columns import ALL, WITHOUT
+from puzzles.analysis.claims import OF_IDENTITIES, VERDICTS, count_verdicts
+from puzzles.analysis.columns import ALL, FAMILIES, WITHOUT
 from puzzles.base import paths
 from puzzles.config.choices import changes, our_choices
 from puzzles.config.configuration import Config
+from puzzles.output.evidence_sections import line_rows, monitoring_rows, predictor_rows, rescaling_rows, with_its_own_rho
 from puzzles.output.style import r_squared_text
-
-VERDICTS = (REPRODUCED, NOT_REPRODUCED, NOT_RUN)
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,15 @@ class Results:
     networks: pd.DataFrame
     fits: pd.DataFrame
     ranks: pd.DataFrame
+    pivots: pd.DataFrame
+    rescaling: pd.DataFrame
+    monitoring: pd.DataFrame
     scorecard: pd.DataFrame
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The tables, in order."""
+        return [field.name for field in fields(cls)]
 
 
 def render(config: Config, results: Results, pictures: dict[str, Path], provenance: dict, tables: str = "") -> str:
@@ -41,18 +48,28 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     environment.filters |= {"number": _number, "r2": r_squared_text, "figure_name": _figure_name, "minutes": _minutes}
     template = environment.from_string(paths.REPORT_TEMPLATE.read_text())
-    fits, card = results.fits, results.scorecard.fillna({"paper": "", "interval": "", "experiments": ""})
+    fits = results.fits
+    card = results.scorecard.fillna({"paper": "", "interval": "", "asked": "", "experiments": ""})
+    verdicts, identities = count_verdicts(card)
+    line = line_rows(config, fits, results.pivots)
     return template.render(
         run=config.run,
         tables=tables,
         experiments=_experiments(config, results.networks, provenance["seconds"]),
         figures=[{"name": n, **config.figures[n], "png": _embed(pictures[n])} for n in _in_order(config.figures)],
         scorecard=[row | {"figures": _figures_of(row["figure"])} for row in card.to_dict("records")],
-        verdicts={verdict: int((card.verdict == verdict).sum()) for verdict in VERDICTS},
-        comparison=_comparison(config, fits),
-        ranks=_ranks(_distinct(results.ranks[results.ranks.n > 2])),
+        verdicts=verdicts,
+        identities=identities,
+        filters=dict.fromkeys([*VERDICTS, *OF_IDENTITIES]),
+        families=[family.replace("_", " ") for family in FAMILIES],
+        line=line,
+        own=with_its_own_rho(line),
+        rescaling=rescaling_rows(results.rescaling),
+        predictors=predictor_rows(results.ranks),
+        monitoring=monitoring_rows(results.monitoring),
         fits=_distinct(fits[fits.slope.notna() & ~fits.networks.str.startswith("image_")]).to_dict("records"),
         missed=_missed(results.networks),
+        lost=_lost(results.networks),
         provenance=provenance,
         choices=our_choices(config.raw),
         changes=changes(config.raw),
@@ -72,34 +89,8 @@ def _experiments(config: Config, networks: pd.DataFrame, seconds: dict[str, dict
     return rows
 
 
-def _comparison(config: Config, fits: pd.DataFrame) -> list[dict]:
-    """R2 before and after normalization, beside that of untrained networks and of one network rescaled."""
-    rows = []
-    for name, experiment in config.experiments.items():
-        table = fits[fits.experiment == name]
-        snapshot, norm = experiment.select[0].name, experiment.norms[0]
-
-        def of(norm: str, networks: str, snapshot: str = snapshot, table: pd.DataFrame = table) -> dict:
-            match = (table.snapshot == snapshot) & (table.norm == norm) & (table.networks == networks)
-            found = table[match].to_dict("records")
-            return found[0] if found else {"r2": np.nan, "slope": np.nan, "random_labels_residual": np.nan, "n": 0}
-
-        rows.append(
-            {
-                "experiment": name,
-                "unnormalized": of("none", "all"),
-                "unnormalized_natural": of("none", "without_random_labels"),
-                "normalized": of(norm, "all"),
-                "without_random": of(norm, "without_random_labels"),
-                "untrained": of(norm, "untrained"),
-                "rescaled": of(norm, "one_rescaled"),
-            }
-        )
-    return rows
-
-
 def _distinct(table: pd.DataFrame) -> pd.DataFrame:
-    """Drop the rows "without random labels" of experiments that have none, since they repeat the rows "all"."""
+    """Without the rows "without random labels" of experiments that have none: they say the same as "all"."""
     everything = table[table.networks == ALL].groupby("experiment").n.max()
     return table[(table.networks != WITHOUT) | (table.n < table.experiment.map(everything))]
 
@@ -107,6 +98,13 @@ def _distinct(table: pd.DataFrame) -> pd.DataFrame:
 def _missed(networks: pd.DataFrame) -> list[dict]:
     table = pd.concat([_primary(t) for _, t in networks.groupby("experiment", sort=False)])
     return table[~table.met_criterion].to_dict("records")
+
+
+def _lost(networks: pd.DataFrame) -> dict[str, list[str]]:
+    """The names of networks that are no result of training: ``diverged`` and ``dead``; none in a run older than that."""
+    kinds = [kind for kind in ("diverged", "dead") if kind in networks]
+    found = {kind: list(networks[networks[kind].fillna(False).astype(bool)].network.unique()) for kind in kinds}
+    return {kind: names for kind, names in found.items() if names}
 
 
 def _primary(table: pd.DataFrame) -> pd.DataFrame:
@@ -136,7 +134,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _in_order(figures: dict) -> list[str]:
-    """The figures sorted by number, then those with a letter."""
+    """By number, then those with a letter."""
     return sorted(figures, key=lambda name: (not name[3:].isdigit(), name))
 
 
@@ -147,12 +145,3 @@ def _figures_of(text: str) -> list[str]:
     for first, last in re.findall(r"\b(\d+|J)\b(?:-(\d+))?", of_figures):
         numbers += [str(k) for k in range(int(first), int(last) + 1)] if last else [first]
     return numbers or ["other"]
-
-
-def _ranks(ranks: pd.DataFrame) -> list[dict]:
-    """One row for each experiment and choice of networks: tau and its interval by predictor."""
-    rows = []
-    for (experiment, networks), table in ranks.groupby(["experiment", "networks"], sort=False):
-        row = {"experiment": experiment, "networks": networks, "n": int(table.n.max())}
-        rows.append(row | {"taus": table.to_dict("records")})
-    return rows

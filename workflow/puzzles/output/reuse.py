@@ -11,8 +11,6 @@ from puzzles.config.configuration import Config
 from puzzles.config.experiments import Experiment
 from puzzles.config.specs import as_dict
 
-TABLE_FOLDERS = ("history", "measurements", "families", "histograms")
-
 
 @dataclass(frozen=True)
 class Records:
@@ -76,9 +74,9 @@ def reusable(config: Config) -> dict[str, str]:
     return found
 
 
-def reused_tables(run: str, experiment: str) -> list[str]:
-    """The files that a run takes over, in the order of ``TABLE_FOLDERS``."""
-    return [(paths.REFERENCE / run / folder / f"{experiment}.csv").as_posix() for folder in TABLE_FOLDERS]
+def reused_files(run: str, experiment: str) -> list[str]:
+    """The files of a published run that a run takes over, in the order of ``paths.EXPERIMENT_FILES``."""
+    return paths.experiment_files(f"{paths.REFERENCE.name}/{run}", experiment)
 
 
 def origins(found: dict[str, str]) -> dict[str, dict]:

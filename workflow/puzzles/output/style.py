@@ -95,6 +95,21 @@ def label(column: str) -> str:
     return LABELS[column]
 
 
+def predictor_label(predictor: str) -> str:
+    """The words for what might predict the test error."""
+    words = {
+        "value": "the swept variable",
+        "epoch": "number of epochs",
+        "path_norm": "path norm",
+        "fisher_rao": "Fisher-Rao norm",
+    }
+    words |= {"distance_from_init": "distance from init", "sum_of_squares": "sum of squares", "rho": "product of norms ρ"}
+    words |= {"margin_train_mean": "mean margin", "margin_train_median": "median margin", "active_units": "active units"}
+    return words.get(
+        predictor, predictor.replace("norm_", "normalized ").replace("inverse_margin", "1 / margin").replace("_", " ")
+    )
+
+
 def series_look(column: str) -> Look:
     """Colour and dashes of a column that shares a panel with others."""
     return SERIES.get(column, {"color": GREEN, "linestyle": "-"})
