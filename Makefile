@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: demo test paper figures publish bench lint
+.PHONY: demo test paper figures publish analyse bench lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -15,6 +15,9 @@ figures: .venv/installed  ## every figure and the report of a published run, wit
 
 publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published publish $(RUN)
+
+analyse: .venv/installed  ## the tables of a published run again, with today's analysis and claims: make analyse RUN=demo
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published analyse $(RUN)
 
 bench: .venv/installed  ## compare the engine with the usual tutorials' code on this machine, into results/bench
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost.py
