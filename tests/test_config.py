@@ -383,3 +383,10 @@ def test_a_data_set_of_few_digits_has_fewer_training_examples(raw: dict) -> None
     raw["experiments"]["width"]["network"] |= {"dataset": "few", "train_size": 101}
     with pytest.raises(ConfigError, match="found 101, expected at most 100, the training examples of few"):
         load_config(raw)
+
+
+def test_a_note_on_a_data_set_is_below_every_figure_made_from_it(raw: dict) -> None:
+    raw["datasets"]["cifar10"]["note"] = "A copy with a scratch."
+    figures = load_config(raw).figures
+    assert figures["fig01"]["caption"].endswith(" A copy with a scratch.")
+    assert "scratch" not in figures["fig07"]["caption"]  # another data set

@@ -11,7 +11,7 @@ rule download:
     conda:
         "../../envs/environment.yml"
     params:
-        source=lambda w: plan.raw["datasets"][w.dataset],
+        source=lambda w: {k: v for k, v in plan.raw["datasets"][w.dataset].items() if k != "note"},
     message:
         "getting the data set {wildcards.dataset}"
     script:

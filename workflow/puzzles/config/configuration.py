@@ -58,7 +58,7 @@ def load_config(raw: dict) -> Config:
     for name, figure in raw["figures"].items():
         _check_figure(name, figure, experiments)
     figures = {name: _of_this_run(figure, chosen) for name, figure in raw["figures"].items()}
-    figures = {name: figure for name, figure in figures.items() if figure["panels"]}
+    figures = {name: _with_notes(f, experiments, raw["datasets"]) for name, f in figures.items() if f["panels"]}
     return Config(raw, raw["run"]["name"], {n: experiments[n] for n in chosen}, figures)
 
 
@@ -95,6 +95,13 @@ def _of_this_run(figure: dict, chosen: list[str]) -> dict:
     absent = sorted({panel["experiment"] for panel in figure["panels"]} - set(chosen))
     note = f" (Panels of {' and '.join(absent)}, not part of this run, are left out.)" if absent else ""
     return {**figure, "panels": panels, "caption": figure["caption"] + note}
+
+
+def _with_notes(figure: dict, experiments: dict[str, Experiment], datasets: dict[str, dict]) -> dict:
+    """Add to the caption what the configuration notes about the data sets that the figure is made from."""
+    names = dict.fromkeys(experiments[panel["experiment"]].dataset for panel in figure["panels"])
+    notes = [datasets[name]["note"] for name in names if "note" in datasets[name]]
+    return {**figure, "caption": " ".join([figure["caption"], *notes])}
 
 
 def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -> None:

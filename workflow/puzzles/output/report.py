@@ -71,6 +71,7 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
         missed=_missed(results.networks),
         lost=_lost(results.networks),
         provenance=provenance,
+        notes={name: settings["note"] for name, settings in config.raw["datasets"].items() if "note" in settings},
         choices=our_choices(config.raw),
         changes=changes(config.raw),
         errata=yaml.safe_load(paths.ERRATA.read_text()),
