@@ -17,7 +17,7 @@ from puzzles.config.configuration import Config, load_config
 from puzzles.data.dataset import Dataset
 from puzzles.output import style
 from puzzles.output.axes import _psi_inverse
-from puzzles.output.plots import FigureTables, draw, draw_panel, panel_fits, points
+from puzzles.output.plots import TABLE_PANELS, FigureTables, draw, draw_panel, panel_fits, points
 from puzzles.training.experiment_files import write_history, write_networks
 from puzzles.training.missing import requests_for, train_missing
 
@@ -144,6 +144,7 @@ FIGURES = {
             {"experiment": "init_3layer", "x": "norm_train_loss", "y": "norm_test_loss", "lines": ["ols", "unit_slope"]},
             {"experiment": "init_3layer", "kind": "series", "x": "value", "y": ["train_error", "test_error", "error_gap"]},
             {"experiment": "init_3layer", "kind": "histogram", "groups": ["natural"], "x": "norm_max_output"},
+            *({"experiment": "init_3layer", "kind": kind} for kind in TABLE_PANELS),
         ],
     },
 }
@@ -166,7 +167,8 @@ def panel_axes(drawn: tuple, panel: dict) -> tuple[plt.Axes, pd.DataFrame, pd.Se
     with style.figure(1, 1) as (figure, (ax,)):
         draw_panel(ax, panel, experiment, tables)
         figure.canvas.draw()
-    return ax, points(panel, experiment, tables.measurements), panel_fits(panel, experiment, tables.fits)
+    fit = panel_fits(panel, experiment, tables.fits) if "x" in panel else None
+    return ax, points(panel, experiment, tables.measurements), fit
 
 
 def test_a_panel_shows_every_network_and_the_lines_asked_for(drawn: tuple) -> None:
@@ -252,3 +254,22 @@ def test_levels_are_drawn_only_where_they_can_be_seen(drawn: tuple) -> None:
     ax, _, _ = panel_axes(drawn, {"kind": "series", "x": "value", "y": "test_error", "lines": ["chance"]})
     (line,) = [line for line in ax.lines if line.get_label() == "chance"]
     assert line.get_ydata()[0] == 0.9
+
+
+def test_the_depths_of_networks_and_of_null_families_are_shown_as_they_are(drawn: tuple) -> None:
+    ax, rows, _ = panel_axes(drawn, {"kind": "families"})
+    labels = [c.get_label() for c in ax.collections]
+    assert {"untrained", "early", "permuted rho", "common constant", "one rescaled"} <= set(labels)
+    own = ax.collections[labels.index("each by its own ρ")].get_offsets()
+    natural = rows[~rows.random_labels & rows.met_criterion]
+    assert np.allclose(np.sort(own, axis=0), np.sort(natural[["depth_train", "depth_test"]], axis=0))
+    through = next(line for line in ax.lines if line.get_label() == "through the pivot")
+    assert np.allclose(through.get_ydata() / through.get_xdata(), natural.margin_ratio.median())
+
+
+def test_a_table_that_a_run_lacks_is_said_and_not_drawn(drawn: tuple) -> None:
+    plan, tables = drawn
+    older = replace(tables, rescaling=pd.DataFrame())
+    with style.figure(1, 1) as (_, (ax,)):
+        draw_panel(ax, {"experiment": "init_3layer", "kind": "rescaling"}, plan.experiments["init_3layer"], older)
+        assert [text.get_text() for text in ax.texts] == ["not measured in this run"]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from puzzles.analysis import intervals
@@ -116,3 +118,9 @@ def test_a_partial_correlation_is_empty_where_the_third_orders_everything() -> N
     xy, xz, yz = (stats.kendalltau(*pair).statistic for pair in ((x, y), (x, given), (y, given)))
     expected = (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
     assert intervals.partial_kendall(x, y, given) == pytest.approx(expected)
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=3, max_size=30))
+def test_taus_are_scipys_with_ties_too(points: list[tuple[int, int]]) -> None:
+    x, y = np.array(points, dtype=float).T
+    assert intervals.kendall(x, y) == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12, nan_ok=True)

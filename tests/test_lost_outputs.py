@@ -15,14 +15,14 @@ if script and any(argument.endswith(f".{script}.py") for argument in sys.orig_ar
 """
 # the script of each kind of job, in the order of the pipeline, with the targets that rest on it
 JOBS = {
-    "download": ("all", "tables", "fig10"),
-    "pretrain": ("all", "tables", "fig10"),
-    "train": ("all", "tables", "fig10"),
+    "download": ("all", "fig10"),
+    "pretrain": ("tables", "fig10"),
+    "train": ("all", "fig10"),
     "measure": ("all", "tables", "fig10"),
-    "analyse": ("all", "tables", "fig10"),
-    "figure": ("all", "figures", "fig10"),
+    "analyse": ("tables", "fig10"),
     "aggregate": ("all", "tables"),
     "judge": ("all", "scorecard"),
+    "figure": ("figures", "fig10"),
     "write_report": ("all", "report"),
 }
 OUTPUTS = [
@@ -57,12 +57,14 @@ def test_each_kind_of_job_killed_once_after_a_change_runs_again(
     for experiment in ("corruption_3layer", "corruption_3layer_fixed_loss"):
         finished.change(f"experiments.{experiment}.network.epochs", 3)
         finished.change(f"experiments.{experiment}.pretrain.epochs", 4)
-    finished.change("figures.fig10", {"title": "Another title"})
     (finished.folder / "results/data/digits.npz").unlink()
     undisturbed = Workspace(tmp_path / "undisturbed")
     shutil.copytree(finished.folder, undisturbed.folder)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "killer"))
     for job, targets in JOBS.items():
+        if job == "figure":  # drawn while other jobs failed
+            for workspace in (finished, undisturbed):
+                workspace.change("figures.fig10", {"title": "Another title"})
         monkeypatch.setenv("KILL", job)
         finished.snakemake(ok=False)
         monkeypatch.delenv("KILL")

@@ -255,8 +255,9 @@ def user(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.backends.fp32_precision = "none"
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = True
-    for kind in (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv):
-        kind.fp32_precision = "none"
+    for name, kind in (("cuda.matmul", torch.backends.cuda.matmul), ("mkldnn.matmul", torch.backends.mkldnn.matmul)):
+        kind.fp32_precision = before[name]
+    torch.backends.mkldnn.conv.fp32_precision = before["mkldnn.conv"]
     assert user_settings() == before
 
 

@@ -50,13 +50,13 @@ def test_the_published_tables_are_those_that_this_version_makes(tmp_path: Path) 
 
 def test_every_figure_is_drawn_again(redrawn: Path) -> None:
     names = {path.name for path in (DEMO / "figures").iterdir()}
-    assert len(names) == 2 * 21
+    assert len(names) == 2 * 24
     assert {path.name for path in (redrawn / "figures").iterdir()} == names
     assert {path.suffix for path in (redrawn / "figures").iterdir()} == {".png", ".pdf"}
 
 
 def test_the_page_needs_nothing_from_elsewhere(page: str) -> None:
-    assert page.count("data:image/png;base64,") == 21
+    assert page.count("data:image/png;base64,") == 24
     assert not re.search(r'(src|href)="(https?:)?//', page)
     assert not re.search(r"@import|url\(", page)
     assert len(re.findall("<script>", page)) == 1
