@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from threadpoolctl import threadpool_limits
 
 from puzzles.config.specs import Architecture, NetworkSpec
 from puzzles.data import download
@@ -18,6 +19,8 @@ from puzzles.data.dataset import Dataset
 ROOT = Path(__file__).parent.parent
 
 torch.set_num_threads(1)  # as in a job: bits are compared
+threadpool_limits(1)  # numpy's threads would only wait for each other: tests run on every core already
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")  # of what tests start
 
 # they take as long as all the others together: whoever runs tests in several processes begins with them
 SLOWEST = {"test_workflow", "test_lost_outputs"}

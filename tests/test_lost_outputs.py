@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_workflow import RUN, Workspace, fresh
+from test_workflow import RUN, Workspace, finished_once, fresh
 
 KILLER = """
 import os, signal, sys
@@ -37,9 +37,7 @@ OUTPUTS += ["tables/ranks.csv", "tables/fits/init_3layer.csv", "trained/init_3la
 
 @pytest.fixture(scope="module")
 def run_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = fresh(tmp_path_factory.mktemp("finished") / "project")
-    workspace.snakemake()
-    return workspace
+    return finished_once(tmp_path_factory)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from conftest import ROOT
+from filelock import FileLock
 
 from puzzles.data import download
 from puzzles.data.dataset import write_npz
@@ -115,11 +116,20 @@ def empty(tmp_path: Path) -> Workspace:
     return fresh(tmp_path / "project")
 
 
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A finished run that test processes share: the first that asks for it makes it, nobody changes it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "whole").exists():
+            fresh(folder / "project").snakemake()
+            (folder / "whole").touch()
+    return Workspace(folder / "project")
+
+
 @pytest.fixture(scope="module")
 def run_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = fresh(tmp_path_factory.mktemp("finished") / "project")
-    workspace.snakemake()
-    return workspace
+    return finished_once(tmp_path_factory)
 
 
 @pytest.fixture
