@@ -24,6 +24,7 @@ from puzzles.base.errors import PuzzleError, ResultsError
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, load_config
 from puzzles.output.plots import FigureTables, draw
+from puzzles.output.provenance import commit
 from puzzles.output.report import Results, render
 
 RUN_TABLES = ("fits", "ranks", "pivots", "rescaling", "monitoring", "scorecard")
@@ -86,6 +87,9 @@ def analyse(run: str) -> Path:
     found["scorecard"] = scorecard(evidence)
     for name_of_table, table in found.items():
         write_csv(table, source / "tables" / f"{name_of_table}.csv")
+    provenance = json.loads((source / "provenance.json").read_text())
+    with atomic(source / "provenance.json") as temporary:
+        temporary.write_text(json.dumps(provenance | {"analysed": commit()}, indent=1))
     return source
 
 
