@@ -58,6 +58,7 @@ def test_the_growth_of_the_ratio_is_extrapolated_from_smaller_sets_only() -> Non
     row = pivot_experiment(table, ("natural",)).iloc[0]
     assert row.growth_exponent == pytest.approx(0.3)
     assert row.ratio_at_target == pytest.approx(1 - 2 * 50_000**-0.3)
+    assert row.ratio_seen_at_target == pytest.approx(0.1)
     assert row.growth_exponent_low <= row.growth_exponent <= row.growth_exponent_high
 
 

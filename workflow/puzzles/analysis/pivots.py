@@ -15,7 +15,7 @@ from puzzles.analysis.columns import derived
 TARGET = 50_000  # examples, to which the growth of r is extrapolated
 COLUMNS = ["experiment", "snapshot", "value", "n", "ratio", "ratio_sd", "ratio_min", "ratio_max", "random_labels_ratio"]
 COLUMNS += ["depth_spread", "pivot_f", "pivot_p", "growth_exponent", "growth_exponent_low", "growth_exponent_high"]
-COLUMNS += ["ratio_at_target", "ratio_at_target_low", "ratio_at_target_high"]
+COLUMNS += ["ratio_at_target", "ratio_at_target_low", "ratio_at_target_high", "ratio_seen_at_target"]
 
 
 def pivot_experiment(measurements: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd.DataFrame:
@@ -24,8 +24,8 @@ def pivot_experiment(measurements: pd.DataFrame, fit_groups: tuple[str, ...]) ->
     Networks that met their criterion; where the training size is swept, all that have fitted (training error below 5 %).
     ``ratio``, ``_sd``, ``_min``, ``_max``: of margin_ratio over networks. ``random_labels_ratio``: the mean of those with
     random labels. ``depth_spread``: the largest over the smallest training depth, which is what makes R2 large. ``pivot_f``
-    and ``pivot_p``: of the free line against the one through the pivot. ``growth_*``, ``ratio_at_target``: see ``growth``.
-    A row without ``value`` is about all values together.
+    and ``pivot_p``: of the free line against the one through the pivot. ``growth_*``, ``ratio_at_target``: see ``growth``;
+    ``ratio_seen_at_target``: of networks that were trained on so many, to hold against it. A row without ``value`` is about all values together.
     """
     first = derived(measurements[measurements.norm == measurements.norm.iloc[0]])
     if first.norm.iloc[0] == "output":
@@ -39,9 +39,15 @@ def pivot_experiment(measurements: pd.DataFrame, fit_groups: tuple[str, ...]) ->
         if natural.empty:
             continue
         row = about | _summary(natural) | {"random_labels_ratio": random.margin_ratio.mean()} | _free_or_through(natural)
-        rows.append(row | (growth(natural) if swept else {}))
+        rows.append(row | (growth(natural) | _seen_at_target(first, fit_groups, str(snapshot)) if swept else {}))
         rows += [about | {"value": value} | _summary(part) for value, part in natural.groupby("value")]
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+def _seen_at_target(table: pd.DataFrame, fit_groups: tuple[str, ...], snapshot: str) -> dict[str, float]:
+    """The mean ratio of the networks that were trained on 50,000 examples, whatever their training error."""
+    natural = table[table.group.isin(fit_groups) & ~table.random_labels & (table.snapshot == snapshot)]
+    return {"ratio_seen_at_target": natural[natural.train_size == TARGET].margin_ratio.mean()}
 
 
 def _summary(table: pd.DataFrame) -> dict[str, float]:
