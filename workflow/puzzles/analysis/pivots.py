@@ -25,7 +25,8 @@ def pivot_experiment(measurements: pd.DataFrame, fit_groups: tuple[str, ...]) ->
     ``ratio``, ``_sd``, ``_min``, ``_max``: of margin_ratio over networks. ``random_labels_ratio``: the mean of those with
     random labels. ``depth_spread``: the largest over the smallest training depth, which is what makes R2 large. ``pivot_f``
     and ``pivot_p``: of the free line against the one through the pivot. ``growth_*``, ``ratio_at_target``: see ``growth``;
-    ``ratio_seen_at_target``: of networks that were trained on so many, to hold against it. A row without ``value`` is about all values together.
+    ``ratio_seen_at_target``: of networks that were trained on so many, to hold against it. A row without ``value`` is about
+    all values together.
     """
     first = derived(measurements[measurements.norm == measurements.norm.iloc[0]])
     if first.norm.iloc[0] == "output":
