@@ -22,7 +22,7 @@ NETWORK = "conv5_16 on digits"
 
 @pytest.fixture(scope="module")
 def row() -> dict:
-    return compare.compare(NETWORK, steps=10, runs=2, networks=2, device="cpu")
+    return compare.compare(NETWORK, steps=10, runs=1, networks=2, device="cpu")
 
 
 def test_both_sides_train_the_same_networks(row: dict) -> None:

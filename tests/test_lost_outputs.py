@@ -29,7 +29,6 @@ OUTPUTS = [
     "figures/fig02.png",
     "figures/fig10.pdf",
     "families/init_3layer.csv",
-    "histograms/init_3layer.csv",
     "correct/init_3layer.npz",
 ]
 OUTPUTS += ["tables/ranks.csv", "tables/fits/init_3layer.csv", "trained/init_3layer.safetensors", "specs.json"]

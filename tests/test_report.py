@@ -1,6 +1,7 @@
 """The report and the redrawing of a published run, from the tables of the demo that are committed."""
 
 import html
+import os
 import re
 import shutil
 import subprocess
@@ -28,7 +29,9 @@ def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("redrawn")
     shutil.copytree(DEMO, folder / "results" / "reference" / "demo")
     command = [sys.executable, "-m", "puzzles.output.published", "redraw", "demo"]
-    done = subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "results/demo-redrawn"
     return folder / "results" / "demo-redrawn"
@@ -43,7 +46,9 @@ def test_the_published_tables_are_those_that_this_version_makes(tmp_path: Path) 
     folder = tmp_path / "results" / "reference" / "demo"
     shutil.copytree(DEMO, folder)
     command = [sys.executable, "-m", "puzzles.output.published", "analyse", "demo"]
-    subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT / "workflow")}, check=True, capture_output=True)
+    subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT / "workflow")}, check=True, capture_output=True
+    )
     for path in sorted((DEMO / "tables").glob("*.csv")):
         assert (folder / "tables" / path.name).read_bytes() == path.read_bytes(), f"{path.name}: run make analyse RUN=demo"
 
