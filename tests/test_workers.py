@@ -36,7 +36,7 @@ def start(folder: Path, processes: int, epochs: int = 3) -> subprocess.Popen:
 
 
 def entries(folder: Path) -> dict[str, tuple[dict, bytes]]:
-    """What the cache holds: header and weights. The order of the header's two texts is safetensors' own, a new one each time."""
+    """What the cache holds: headers, whose two texts safetensors writes in any order, and weights."""
     found = {}
     for path in (folder / "results/cache/networks").glob("*.safetensors"):
         content = path.read_bytes()
