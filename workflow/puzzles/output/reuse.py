@@ -55,7 +55,8 @@ def measuring_code() -> str:
 def reusable(config: Config) -> dict[str, str]:
     """The experiments whose networks and measurements are all in a published run, and that run's name.
 
-    Nothing unless the configuration says ``reuse: reference``. The run of the same name is looked at first.
+    Nothing unless the configuration says ``reuse: reference``. The run of the same name is looked at first. One that is
+    older than a file that runs keep today has nothing to take over.
     """
     if config.raw.get("reuse", "none") == "none":
         return {}
@@ -69,7 +70,7 @@ def reusable(config: Config) -> dict[str, str]:
                 records.specs.get(name) == specs[name]
                 and records.provenance["measurement_digests"].get(name) == digests[name]
             )
-            if same and name not in found:
+            if same and name not in found and all(Path(file).is_file() for file in reused_files(run, name)):
                 found[name] = run
     return found
 
