@@ -12,12 +12,12 @@ from conftest import ROOT
 from puzzles.analysis.experiment_analyses import analyse_experiment
 from puzzles.analysis.fits import fit_experiment
 from puzzles.analysis.tables import measure_experiment
-from puzzles.base.csvs import read_csv
-from puzzles.config.configuration import Config, load_config
+from puzzles.base.csvs import read_csv, read_tables
+from puzzles.config.configuration import TABLE_PANELS, Config, load_config
 from puzzles.data.dataset import Dataset
 from puzzles.output import style
 from puzzles.output.axes import _psi_inverse
-from puzzles.output.plots import TABLE_PANELS, FigureTables, draw, draw_panel, panel_fits, points
+from puzzles.output.plots import FigureTables, draw, draw_panel, panel_fits, points
 from puzzles.training.experiment_files import write_history, write_networks
 from puzzles.training.missing import requests_for, train_missing
 
@@ -94,7 +94,7 @@ def drawn(digits: Dataset, folder: Path) -> tuple[Config, FigureTables]:
     history = read_csv(folder / "history.csv")
     analysed = analyse_experiment(tables.measurements, tables.families, tables.rescaled, history, experiment.fit_groups)
     found = {name: getattr(tables, name) for name in ("measurements", "families", "histograms")} | analysed
-    return plan, FigureTables(**{name: found[name] for name in FigureTables.names()})
+    return plan, read_tables(FigureTables, found.__getitem__)
 
 
 def unpack(drawn: tuple) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -28,13 +28,6 @@ except ConfigError as error:
     sys.exit(str(error))
 
 reused = reusable(plan)
-ANALYSES = (
-    "fits",
-    "ranks",
-    "pivots",
-    "rescaling",
-    "monitoring",
-)  # tables of each experiment, then of all
 
 
 wildcard_constraints:
@@ -118,19 +111,16 @@ def everything_behind(*experiments):
     Snakemake makes a missing file again only if a target asks for it. A failed job deletes its outputs, but the files made
     from its last success remain and look finished: a target that asks for these alone would not run the job again.
     """
-    stages = {}
+    files = []
     for name in experiments:
-        stages |= {
-            (folder, name + suffix): None for folder, suffix in paths.EXPERIMENT_FILES.items()
-        }
-        stages |= {("tables", table, f"{name}.csv"): None for table in ANALYSES}
+        files += paths.experiment_files(plan.run, name)
+        files += [out("tables", table, f"{name}.csv") for table in paths.ANALYSES]
         if name not in reused:
-            stages[("trained", f"{name}.safetensors")] = None
+            files.append(out("trained", f"{name}.safetensors"))
             if plan.experiments[name].pretrainings:
-                stages[("pretrained", f"{name}.safetensors")] = None
+                files.append(out("pretrained", f"{name}.safetensors"))
     stored = {paths.dataset(plan.experiments[name].dataset) for name in experiments}
-    data = [p.with_suffix(s).as_posix() for p in sorted(stored) for s in (".npz", ".json")]
-    return [*data, *(out(*parts) for parts in stages)]
+    return files + [p.with_suffix(s).as_posix() for p in sorted(stored) for s in (".npz", ".json")]
 
 
 def figure_tables(*folder):

@@ -36,7 +36,7 @@ rule analyse:
         correct=rules.measure.output.correct,
         history=rules.train.output.history,
     output:
-        **{name: out("tables", name, "{experiment}.csv") for name in ANALYSES},
+        **{name: out("tables", name, "{experiment}.csv") for name in paths.ANALYSES},
     log:
         logs("analyse", "{experiment}.log"),
     benchmark:
@@ -56,11 +56,11 @@ rule aggregate:
     input:
         **{
             name: expand(out("tables", name, "{experiment}.csv"), experiment=plan.experiments)
-            for name in ANALYSES
+            for name in paths.ANALYSES
         },
         networks=expand(rules.measure.output.measurements, experiment=plan.experiments),
     output:
-        **{name: out("tables", f"{name}.csv") for name in ANALYSES},
+        **{name: out("tables", f"{name}.csv") for name in paths.ANALYSES},
         networks=out("tables", "networks.csv"),
     log:
         logs("aggregate.log"),

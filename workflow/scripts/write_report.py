@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from puzzles.base.csvs import read_csv
+from puzzles.base.csvs import read_csv, read_tables
 from puzzles.base.files import atomic
 from puzzles.config.job import job
 from puzzles.output.provenance import collect
@@ -16,7 +16,7 @@ with job(snakemake) as config:
     pictures = {Path(path).stem: Path(path) for path in snakemake.input.figures if path.endswith(".png")}
     datasets = [json.loads(Path(path).read_text()) for path in snakemake.input.datasets]
     provenance = collect(config, datasets, snakemake.params.benchmarks, snakemake.params.reused)
-    results = Results(*(read_csv(snakemake.input[name]) for name in Results.names()))
+    results = read_tables(Results, lambda name: read_csv(snakemake.input[name]))
     page = render(config, results, pictures, provenance)
     texts = {
         "provenance": json.dumps(provenance, indent=1),

@@ -40,16 +40,19 @@ def other_divisors(experiment: str, rho: dict[str, float]) -> dict[str, dict[str
 
 
 def of_a_trained_network(
-    name: str, outputs: Outputs, examples: Examples, experiment: str, rho: dict[str, float]
+    name: str, outputs: Outputs, examples: Examples, rho: dict[str, float], others: dict[str, dict[str, float]]
 ) -> Iterator[dict]:
     """The rows of one network in the families that divide trained networks by something else, exact from its outputs.
 
     ``permuted_rho`` and ``common_constant``: see ``other_divisors``. ``one_rescaled``: the first network divided by the rho
     of each. Nothing for a network that is not in ``rho``.
+
+    Args:
+        others: what ``other_divisors`` gives.
     """
     if name not in rho:
         return
-    scales = {family: divisors[name] for family, divisors in other_divisors(experiment, rho).items()}
+    scales = {family: divisors[name] for family, divisors in others.items()}
     for family, row in zip(scales, rescaled_losses(outputs, examples, list(scales.values())), strict=True):
         yield {"family": family, "network": name} | row
     if name == next(iter(rho)):

@@ -1,4 +1,4 @@
-"""Lines through test against training loss, as the paper fits them, and rank correlations with the test error."""
+"""Lines through test against training loss, as the paper fits them."""
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,6 @@ from puzzles.analysis.columns import ALL, FAMILIES, UNNORMALIZED, WITHOUT, diver
 LINE_COLUMNS = ("slope", "intercept", "r2", "adjusted_r2", "rmse")
 UNIT_SLOPE_COLUMNS = ("unit_slope_intercept", "unit_slope_r2", "unit_slope_rmse")
 PIVOT_COLUMNS = ("pivot_slope", "pivot_slope_low", "pivot_slope_high", "pivot_r2", "pivot_rmse", "pivot_miss")
-
-
 CLUSTERED = {"slope": intervals.slope, "r2": intervals.r_squared, "unit_slope_intercept": intervals.unit_slope_intercept}
 
 
@@ -71,7 +69,7 @@ def _through_pivot(x: np.ndarray, y: np.ndarray, chance: float) -> dict[str, flo
 
 
 def fit_experiment(measurements: pd.DataFrame, families: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd.DataFrame:
-    """Every line of one experiment: each snapshot and norm, with and without random labels, and ``tables.families``.
+    """Every line of one experiment: each snapshot and norm, with and without random labels, and ``analysis.families``.
 
     Only networks that met their criterion enter. Column ``networks``: ``all``, ``without_random_labels``, or a family.
     ``*_clustered_low`` and ``_high``: 95 % intervals by leaving out networks that share their pretraining together

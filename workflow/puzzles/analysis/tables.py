@@ -75,18 +75,14 @@ class _Measuring:
         history: pd.DataFrame,
         data: str,
     ) -> None:
-        self.experiment, self.preparation, self.states, self.history, self.data = (
-            experiment,
-            preparation,
-            states,
-            history,
-            data,
-        )
+        self.experiment, self.preparation, self.states = experiment, preparation, states
+        self.history, self.data = history, data
         self.epochs = {str(name): rows.to_dict("records") for name, rows in history.groupby("network")}
         self.parents = {n.spec.hash: n.name for n in experiment.pretrainings}
         natural = (n for n in experiment.networks if n.group in experiment.fit_groups and n.spec.labels == "natural")
         self.natural = sorted(natural, key=lambda n: (n.value, n.spec.seed, n.name))  # whatever the configuration's order
         self.rho = self._rho_of_natural_networks()
+        self.other_divisors = families.other_divisors(experiment.name, self.rho)
         self.rows: list[dict] = []
         self.family_rows: list[dict] = []
         self.rescaled: list[dict] = []
@@ -133,7 +129,7 @@ class _Measuring:
     ) -> None:
         """What is kept of the first snapshot and norm only."""
         name, experiment = network.name, self.experiment
-        self.family_rows += families.of_a_trained_network(name, outputs, examples, experiment.name, self.rho)
+        self.family_rows += families.of_a_trained_network(name, outputs, examples, self.rho, self.other_divisors)
         if experiment.norms[0] == "output" and name in self.rho:
             images = self.preparation.reference_images(network.spec, experiment.reference_images)
             self.family_rows += families.of_other_images(name, module, outputs, examples, images)

@@ -1,11 +1,19 @@
 """Read and write tables as CSV files without loss of precision."""
 
-from collections.abc import Iterable
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
 from puzzles.base.files import atomic
+
+if typing.TYPE_CHECKING:
+    from _typeshed import DataclassInstance  # known to type checkers only
+
+Tables = TypeVar("Tables", bound="DataclassInstance")
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
@@ -17,6 +25,11 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Read a table that ``write_csv`` wrote: floats are exact, and only an empty cell is a missing value."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def read_tables(kind: type[Tables], read: Callable[[str], pd.DataFrame]) -> Tables:
+    """A dataclass of tables, each read by the name of its field."""
+    return kind(**{field.name: read(field.name) for field in fields(kind)})
 
 
 def read_all(paths: Iterable[str | Path]) -> pd.DataFrame:

@@ -17,6 +17,9 @@ EXPERIMENT_FILES = {
     "correct": ".npz",
 }
 
+# The tables that follow from them, in results/<run>/tables: one of each experiment, and one of all.
+ANALYSES = ("fits", "ranks", "pivots", "rescaling", "monitoring")
+
 WORKFLOW = Path(__file__).parents[2]  # the project's folder workflow/
 PAPER_CONFIG = WORKFLOW.parent / "config.yaml"
 CLAIMS = WORKFLOW / "claims.yaml"

@@ -11,6 +11,8 @@ from puzzles.config.expand import expand
 from puzzles.config.experiments import Experiment
 from puzzles.config.specs import NetworkSpec, Select
 
+TABLE_PANELS = ("families", "rescaling", "predictors", "monitoring")  # kinds of panel, each drawn from a table of its own
+
 
 @dataclass(frozen=True)
 class Config:
@@ -123,7 +125,7 @@ def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -
 def _check_kind(key: str, panel: dict) -> None:
     """Check that a panel's columns fit its kind."""
     kind, y = panel.get("kind", "scatter"), panel.get("y")
-    if kind in ("families", "rescaling", "predictors", "monitoring"):
+    if kind in TABLE_PANELS:
         for axis in ("x", "y"):
             if axis in panel:
                 raise ConfigError(f"config: {key}.{axis}: found {panel[axis]}, expected none with kind {kind}")

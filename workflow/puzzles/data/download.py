@@ -29,6 +29,7 @@ OFFICIAL = {
 # Of the labels alone of the CIFAR-10 test set: its images have no entry above.
 CIFAR10_TEST_LABELS = "cbb7365de8ed11f05cc4c3a1e7f78144127c5e851efd83762fb18202461230bb"
 SCIKIT_LEARN = "scikit-learn"
+SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -64,26 +65,24 @@ def fetch(name: str, settings: dict, how: Fetch) -> tuple[Dataset, dict]:
         if dataset.train_x.shape != (examples, side, side, channels):
             found, wanted = dataset.train_x.shape, (examples, side, side, channels)
             raise DataError(f"{own}: train_x has shape {found}, expected {wanted} of {source}")
-    return dataset, {
-        "name": name,
-        "source": source,
-        "origin": origin,
-        "data": identity(dataset, origin),
-        **_verified(dataset, source),
-    }
+    digests = {split: fingerprint(dataset, split) for split in SPLITS}
+    about = {"name": name, "source": source, "origin": origin, "data": identity(dataset, origin, digests)}
+    return dataset, about | _verified(dataset, source, digests)
 
 
-def identity(dataset: Dataset, origin: str) -> str:
+def identity(dataset: Dataset, origin: str, digests: dict[str, str]) -> str:
     """What a data set is, whatever its name: ``cifar10``, ``cifar100``, ``mnist``, ``digits`` or ``other``.
 
     By the digests of its images and labels; of the CIFAR-10 test set only the labels are known. ``digits`` is what comes
     from scikit-learn.
+
+    Args:
+        digests: the ``fingerprint`` of each split.
     """
     if origin == SCIKIT_LEARN:
         return "digits"
     for name in ("cifar10", "cifar100", "mnist"):
-        splits = [split for split in ("train", "test") if (name, split) in OFFICIAL]
-        same = all(fingerprint(dataset, split) == OFFICIAL[name, split] for split in splits)
+        same = all(digests[split] == OFFICIAL[name, split] for split in SPLITS if (name, split) in OFFICIAL)
         if same and (name != "cifar10" or _labels_digest(dataset.test_y) == CIFAR10_TEST_LABELS):
             return name
     return "other"
@@ -99,10 +98,9 @@ def fingerprint(dataset: Dataset, split: str) -> str:
     return hashlib.sha256(images.tobytes() + labels.astype("<i8").tobytes()).hexdigest()
 
 
-def _verified(dataset: Dataset, source: str) -> dict:
+def _verified(dataset: Dataset, source: str, digests: dict[str, str]) -> dict:
     found = {}
-    for split in ("train", "test"):
-        digest = fingerprint(dataset, split)
+    for split, digest in digests.items():
         official = OFFICIAL.get((source, split))
         found[split] = {"examples": len(getattr(dataset, f"{split}_y")), "sha256": digest}
         if official is not None:

@@ -151,7 +151,7 @@ def measurements(
         train = logits(network, examples.train_x)
     outputs = Outputs(train, logits(network, examples.test_x))
     largest = train.max(dim=1).values
-    common = _losses(outputs, examples) | _errors(outputs, examples) | _mean_and_std("max_output", largest)
+    common = losses_and_errors(outputs, examples) | _mean_and_std("max_output", largest)
     common |= active_units() | _complexity(network, outputs, examples)
     diverged = not (is_finite(outputs.train) and is_finite(outputs.test))
     common |= {"dead": not train.any() and is_dead(network, examples), "diverged": diverged}
@@ -245,7 +245,7 @@ def _layer_by_layer(
 ) -> dict[str, float]:
     """The network whose layers are divided one by one, beside f / rho; empty for the output norm."""
     empty = float("nan")
-    if norm == "output" or not outputs.train.isfinite().all():
+    if norm == "output" or not is_finite(outputs.train):
         return {"changed_layerwise": empty, "layers_difference": empty}
     divided, some = divide_layers(network, norm), slice(EXAMPLES_AT_ONCE)
     train, expected = logits(divided, examples.train_x[some]), normalized.train[some]

@@ -76,7 +76,7 @@ def rescaling(ax: plt.Axes, panel: dict, rows: pd.DataFrame) -> None:
 
 def predictors(ax: plt.Axes, panel: dict, rows: pd.DataFrame) -> None:
     """Kendall's tau of each predictor with the test error, with its interval; hollow: given the swept variable."""
-    first = rows[(rows.networks == WITHOUT) & (rows.norm == rows.norm.iloc[0]) & rows.tau.notna()] if len(rows) else rows
+    first = rows[(rows.networks == WITHOUT) & (rows.norm == rows.norm.iloc[0]) & rows.tau.notna()]
     places = np.arange(len(first))[::-1]
     ends = np.clip([first.tau - first.tau_low, first.tau_high - first.tau], 0, None)
     ax.errorbar(first.tau, places, xerr=np.nan_to_num(ends), fmt="o", color=style.BLUE, capsize=2, label="τ with test error")
@@ -93,16 +93,12 @@ def predictors(ax: plt.Axes, panel: dict, rows: pd.DataFrame) -> None:
 def monitoring(ax: plt.Axes, panel: dict, rows: pd.DataFrame) -> None:
     """Test error lost by stopping where a number is smallest, beside the best epoch of the same training."""
     draw = np.random.default_rng(0)
-    for place, (column, colour) in enumerate(MONITORED_LOOKS.items()):
-        regret = rows[rows.monitored == column].regret
-        ax.scatter(place + draw.uniform(-0.15, 0.15, len(regret)), regret, color=colour, s=18, alpha=0.7, zorder=2)
-        if len(regret):
-            ax.plot([place - 0.3, place + 0.3], [regret.median()] * 2, color=style.BLACK, label="median", zorder=3)
+    lost = [(rows[rows.monitored == column].regret, colour) for column, colour in MONITORED_LOOKS.items()]
     last = rows[rows.monitored == "train_loss"]
-    lost = last.error_last - last.error_best
-    ax.scatter(3 + draw.uniform(-0.15, 0.15, len(lost)), lost, color=style.GREY, s=18, alpha=0.7, zorder=2)
-    if len(lost):
-        ax.plot([2.7, 3.3], [lost.median()] * 2, color=style.BLACK, label="median", zorder=3)
+    for place, (values, colour) in enumerate([*lost, (last.error_last - last.error_best, style.GREY)]):
+        ax.scatter(place + draw.uniform(-0.15, 0.15, len(values)), values, color=colour, s=18, alpha=0.7, zorder=2)
+        if len(values):
+            ax.plot([place - 0.3, place + 0.3], [values.median()] * 2, color=style.BLACK, label="median", zorder=3)
     names = ["normalized\ntraining loss", "training\nloss", "normalized\ntest loss", "last\nepoch"]
     ax.set_xticks(range(4), names)
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]))

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from puzzles.analysis.columns import ALL, FAMILIES, UNNORMALIZED, WITHOUT
+from puzzles.analysis.columns import FAMILIES, UNNORMALIZED, WITHOUT
 from puzzles.analysis.predictors import pool
 from puzzles.config.configuration import Config
 from puzzles.output.style import predictor_label
@@ -22,7 +22,6 @@ def line_rows(config: Config, fits: pd.DataFrame, pivots: pd.DataFrame) -> list[
             return dict(found[0]) if found else NO_LINE
 
         row: dict = {"experiment": name, "unnormalized": line(UNNORMALIZED, WITHOUT), "normalized": line(norm, WITHOUT)}
-        row["with_random"] = line(norm, ALL)
         row["families"] = [line(norm, family) for family in FAMILIES]
         row["pivot"] = _summary(pivots, name, snapshot)
         if row["normalized"]["n"]:

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,11 +11,10 @@ from matplotlib.cm import ScalarMappable
 
 from puzzles.analysis.columns import ALL, UNNORMALIZED, WITHOUT, derived
 from puzzles.base.files import atomic
+from puzzles.config.configuration import TABLE_PANELS
 from puzzles.config.experiments import Experiment
 from puzzles.output import evidence_panels, style
 from puzzles.output.panels import colour_scale, histogram, is_off_scale, scatter, series
-
-TABLE_PANELS = ("families", "rescaling", "predictors", "monitoring")  # each drawn from a table of its own
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,6 @@ class FigureTables:
     ranks: pd.DataFrame
     rescaling: pd.DataFrame
     monitoring: pd.DataFrame
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """The tables, in order."""
-        return [field.name for field in fields(cls)]
 
     def of(self, name: str, experiment: str) -> pd.DataFrame:
         """The rows of one experiment of a table; none where the table is empty."""

@@ -19,7 +19,7 @@ from puzzles.analysis.claims import scorecard
 from puzzles.analysis.evidence import Evidence
 from puzzles.analysis.experiment_analyses import analyse_experiment, read_correct
 from puzzles.base import paths
-from puzzles.base.csvs import read_csv, write_csv
+from puzzles.base.csvs import read_csv, read_tables, write_csv
 from puzzles.base.errors import PuzzleError, ResultsError
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, load_config
@@ -27,7 +27,7 @@ from puzzles.output.plots import FigureTables, draw
 from puzzles.output.provenance import commit
 from puzzles.output.report import Results, render
 
-RUN_TABLES = ("fits", "ranks", "pivots", "rescaling", "monitoring", "scorecard")
+RUN_TABLES = (*paths.ANALYSES, "scorecard")
 RECORDS = ("config.yaml", "specs.json", "provenance.json")
 
 
@@ -101,12 +101,12 @@ def redraw(run: str | None = None) -> Path:
     """
     source, config = _published(run or largest_run())
     target = paths.RESULTS / f"{source.name}-redrawn"
-    tables = FigureTables(
-        *(
-            _experiments(source, name, config) if name in paths.EXPERIMENT_FILES else _table(source, name)
-            for name in FigureTables.names()
-        )
-    )
+
+    def read(name: str) -> pd.DataFrame:
+        folder = "measurements" if name == "networks" else name
+        return _experiments(source, folder, config) if folder in paths.EXPERIMENT_FILES else _table(source, name)
+
+    tables = read_tables(FigureTables, read)
     (target / "figures").mkdir(parents=True, exist_ok=True)
     pictures = {name: target / "figures" / f"{name}.png" for name in config.figures}
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -116,8 +116,7 @@ def redraw(run: str | None = None) -> Path:
         ]
         for job in jobs:
             job.result()
-    networks = {"networks": tables.measurements}
-    results = Results(**networks, **{name: _table(source, name) for name in Results.names() if name not in networks})
+    results = read_tables(Results, read)
     provenance = json.loads((source / "provenance.json").read_text())
     page = render(config, results, pictures, provenance, tables=f"../reference/{source.name}/")
     with atomic(target / "report.html") as temporary:

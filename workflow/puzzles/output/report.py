@@ -2,7 +2,7 @@
 
 import base64
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
@@ -11,7 +11,7 @@ import pandas as pd
 import yaml
 
 from puzzles.analysis.claims import OF_IDENTITIES, VERDICTS, count_verdicts
-from puzzles.analysis.columns import ALL, FAMILIES, WITHOUT
+from puzzles.analysis.columns import ALL, FAMILIES, WITHOUT, diverged
 from puzzles.base import paths
 from puzzles.config.choices import changes, our_choices
 from puzzles.config.configuration import Config
@@ -30,11 +30,6 @@ class Results:
     rescaling: pd.DataFrame
     monitoring: pd.DataFrame
     scorecard: pd.DataFrame
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """The tables, in order."""
-        return [field.name for field in fields(cls)]
 
 
 def render(config: Config, results: Results, pictures: dict[str, Path], provenance: dict, tables: str = "") -> str:
@@ -102,9 +97,11 @@ def _missed(networks: pd.DataFrame) -> list[dict]:
 
 
 def _lost(networks: pd.DataFrame) -> dict[str, list[str]]:
-    """The names of networks that are no result of training: ``diverged`` and ``dead``; none in a run older than that."""
-    kinds = [kind for kind in ("diverged", "dead") if kind in networks]
-    found = {kind: list(networks[networks[kind].fillna(False).astype(bool)].network.unique()) for kind in kinds}
+    """The names of networks that are no result of training: ``diverged`` and ``dead``."""
+    lost = {"diverged": diverged(networks)}
+    if "dead" in networks:  # a run may be older than this column
+        lost["dead"] = networks["dead"].eq(True)
+    found = {kind: list(networks[which].network.unique()) for kind, which in lost.items()}
     return {kind: names for kind, names in found.items() if names}
 
 

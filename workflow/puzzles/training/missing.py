@@ -120,9 +120,9 @@ class Trainer:
         Raises:
             torch.cuda.OutOfMemoryError: there is too little memory for a single network.
         """
-        claimed: dict[str, Lock] = {}
+        claimed = False
         while mine := _claim(missing, self.at_once):
-            claimed |= mine
+            claimed = True
             try:
                 self._train(mine, missing, report)
             except torch.cuda.OutOfMemoryError:
@@ -135,7 +135,7 @@ class Trainer:
             finally:
                 for lock in mine.values():
                     lock.release()
-        return bool(claimed)
+        return claimed
 
     def _train(self, mine: dict[str, Lock], missing: dict[str, Request], report: Report) -> None:
         def store(spec: NetworkSpec, entry: cache.Entry) -> None:
