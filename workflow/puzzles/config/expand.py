@@ -6,7 +6,7 @@ from dataclasses import replace
 from puzzles.base.errors import ConfigError
 from puzzles.config.checks import check_architecture, check_network, check_value, expect_known, known_form
 from puzzles.config.experiments import NORMS, Experiment, Network, network_name
-from puzzles.config.specs import Architecture, NetworkSpec, Select, from_dict
+from puzzles.config.specs import Architecture, NetworkSpec, Select, batch_bounds, from_dict
 
 PRETRAIN_SEED = 1000  # by default: far from the seeds of fine-tunings, so that the two share no random numbers
 PER_CHANNEL = "per_channel"  # in words, what no value means: of the training set
@@ -159,10 +159,7 @@ def _epochs_of(steps: int, spec: NetworkSpec, dataset: dict, key: str) -> int:
         raise ConfigError(
             f"config: {key}.train_size: missing; expected it with steps, since {spec.dataset} may be of any size"
         )
-    batches = -(-examples // spec.batch_size)
-    if examples % spec.batch_size == 1 and batches > 1:
-        batches -= 1  # a single example joins the batch before
-    return -(-steps // batches)
+    return -(-steps // len(batch_bounds(examples, spec.batch_size)))
 
 
 def _select(value: str | dict, max_train_error: float) -> Select:

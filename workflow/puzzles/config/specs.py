@@ -88,6 +88,17 @@ class NetworkSpec:
         return hashlib.sha256(canonical(self).encode()).hexdigest()[:16]
 
 
+def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """Start and end of each batch in the order of an epoch.
+
+    The last batch may be smaller. A single example left over joins the batch before it, since batch norm needs two.
+    """
+    starts = list(range(0, count, batch_size))
+    if count % batch_size == 1 and len(starts) > 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], count], strict=True))
+
+
 def as_dict(spec: "DataclassInstance") -> dict:
     """The fields that have no default or differ from it: a new field with a default changes no existing hash."""
     values = {}

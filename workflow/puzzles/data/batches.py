@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from puzzles.base.randomness import generator
-from puzzles.config.specs import NetworkSpec
+from puzzles.config.specs import NetworkSpec, batch_bounds
 from puzzles.data.preparation import Examples
 
 CROP_PADDING = 4  # pixels, App. L.3
@@ -20,17 +20,6 @@ def learning_rate(spec: NetworkSpec, epoch: int) -> float:
 def batch_order(spec: NetworkSpec, epoch: int, count: int) -> np.ndarray:
     """The order of the training examples in an epoch, [N]."""
     return generator(spec.seed, "batch_order", epoch).permutation(count)
-
-
-def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """Start and end of each batch in the order of an epoch.
-
-    The last batch may be smaller. A single example left over joins the batch before it, since batch norm needs two.
-    """
-    starts = list(range(0, count, batch_size))
-    if count % batch_size == 1 and len(starts) > 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], count], strict=True))
 
 
 def crop_draws(spec: NetworkSpec, epoch: int, count: int) -> np.ndarray:

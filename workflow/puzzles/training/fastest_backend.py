@@ -9,7 +9,7 @@ import torch
 
 from puzzles.base import paths
 from puzzles.base.files import atomic
-from puzzles.data.batches import batch_bounds
+from puzzles.config.specs import batch_bounds
 from puzzles.training.backends import BACKENDS
 from puzzles.training.members import Member
 from puzzles.training.stacked_engine import Stack, StackedEngine, see_the_same_images, stackable

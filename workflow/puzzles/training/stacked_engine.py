@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from puzzles.data.batches import batch_bounds, batch_order, crop_draws, crop_flip, learning_rate
+from puzzles.config.specs import batch_bounds
+from puzzles.data.batches import batch_order, crop_draws, crop_flip, learning_rate
 from puzzles.training.backends import BACKENDS, capture_stream, compiled, joined_streams
 from puzzles.training.members import Member
 from puzzles.training.stacked_layers import StackedBatchNorm, share, stack
