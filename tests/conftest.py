@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import typing
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -15,6 +17,9 @@ from threadpoolctl import threadpool_limits
 from puzzles.config.specs import Architecture, NetworkSpec
 from puzzles.data import download
 from puzzles.data.dataset import Dataset
+
+if typing.TYPE_CHECKING:
+    from workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 
@@ -82,3 +87,18 @@ def small_spec(**changes: object) -> NetworkSpec:
     """A network that trains in a fraction of a second on the digits."""
     spec = NetworkSpec("digits", SMALL, train_size=300, batch_size=50, lr=0.05, epochs=3)
     return replace(spec, **changes)
+
+
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> "Workspace":
+    """A finished run, not to be changed."""
+    from workspace import finished_once
+
+    return finished_once(tmp_path_factory)
+
+
+@pytest.fixture
+def finished(run_once: "Workspace", tmp_path: Path) -> "Workspace":
+    """A copy of a finished run, times included."""
+    shutil.copytree(run_once.folder, tmp_path / "project")
+    return type(run_once)(tmp_path / "project")

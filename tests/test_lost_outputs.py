@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from test_workflow import RUN, Workspace, finished_once, fresh
+from workspace import RUN, Workspace, fresh, use_npz
+
+from puzzles.data import download
+from puzzles.data.dataset import write_npz
 
 KILLER = """
 import os, signal, sys
@@ -32,17 +35,6 @@ OUTPUTS = [
     "correct/init_3layer.npz",
 ]
 OUTPUTS += ["tables/ranks.csv", "tables/fits/init_3layer.csv", "trained/init_3layer.safetensors", "specs.json"]
-
-
-@pytest.fixture(scope="module")
-def run_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return finished_once(tmp_path_factory)
-
-
-@pytest.fixture
-def finished(run_once: Workspace, tmp_path: Path) -> Workspace:
-    shutil.copytree(run_once.folder, tmp_path / "project")
-    return Workspace(tmp_path / "project")
 
 
 def test_each_kind_of_job_killed_once_after_a_change_runs_again(
@@ -94,8 +86,6 @@ def test_whatever_a_user_sees_is_made_again_when_it_is_lost(finished: Workspace)
 
 
 def test_a_replaced_data_file_that_is_broken_is_reported_every_time(tmp_path: Path) -> None:
-    from test_workflow import download, use_npz, write_npz
-
     workspace = fresh(tmp_path / "project")
     dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
     own = tmp_path / "own" / "my.npz"
