@@ -27,6 +27,7 @@ from puzzles.analysis.claims import (
     scorecard,
 )
 from puzzles.analysis.evidence import INTERVAL, Evidence, Found
+from puzzles.analysis.monitoring import monitor_experiment
 from puzzles.config.configuration import Config, load_config
 from puzzles.networks import norms
 
@@ -262,7 +263,7 @@ def test_a_claim_is_undecided_where_intervals_are_wide_or_networks_missing(
     world: World, diverged: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wide(function: Callable) -> Callable:
-        return lambda *arguments: (function(*arguments)[0], -1e9, 1e9)
+        return lambda *arguments, **_: (function(*arguments)[0], -1e9, 1e9)
 
     for module_function in ("interval", "median"):
         monkeypatch.setattr(intervals, module_function, wide(getattr(intervals, module_function)))
@@ -415,3 +416,36 @@ def test_one_test_that_fails_decides_whatever_the_others_say(world: World) -> No
     claim["tests"] += [{"of": "mean", "column": "no_such_column", "at_least": 0}]
     row = verdict(claim, world)
     assert (row["verdict"], row["quantity"], row["asked"]) == (NOT_REPRODUCED, "fit (r2)", "≤ 0.5")
+
+
+def test_a_claim_counts_the_chance_of_test_examples(world: World) -> None:
+    """With few test examples, what is certain of the networks alone is undecided; those of another snapshot do not count."""
+    claim = CLAIMS["2i-corruption_bn"]
+    claim = claim | {"tests": [claim["tests"][0] | {"at_least": 0.9}]}
+    table = world.networks[(world.networks.experiment == "corruption_bn") & ~world.networks.random_labels]
+    draw = np.random.default_rng(0)
+
+    def seen_on(count: int) -> Evidence:
+        correct = {n: draw.random(count) >= e for n, e in zip(table.network, table.test_error, strict=True)}
+        return Evidence(world.config, world.networks, pd.DataFrame(), world.history, {"corruption_bn": correct})
+
+    without, many, few = (judge(claim, e) for e in (evidence(world, []), seen_on(100_000), seen_on(10)))
+    assert (without["verdict"], many["verdict"], few["verdict"]) == (REPRODUCED, REPRODUCED, UNDECIDED)
+    assert few["low"] < many["low"]
+    assert seen_on(10).test_examples(table.assign(snapshot="another")) is None
+    assert seen_on(10).test_examples(world.networks) is None
+
+
+def test_the_monitoring_claim_and_table_agree(world: World) -> None:
+    experiment = world.config.experiments["corruption_bn"]
+    history = world.history[world.history.experiment == "corruption_bn"]
+    about = {n.name: {"group": n.group, "value": n.value} for n in experiment.networks}
+    table = monitor_experiment(history.join(pd.DataFrame(about).T, on="network"), experiment.fit_groups)
+    means = table.groupby("monitored").regret.mean()
+    for column in ("norm_train_loss", "train_loss"):
+        test = {"x": column, "labels": "natural"}
+        found = STATISTICS["stopping_regret"](evidence(world, []), test, ["corruption_bn"])
+        assert found.value == pytest.approx(means[column])
+        tau = STATISTICS["within_network_kendall"](evidence(world, []), test, ["corruption_bn"])
+        assert tau.value == pytest.approx(table[table.monitored == column].tau.median())
+    assert means["train_loss"] > means["norm_train_loss"] == 0

@@ -136,6 +136,19 @@ def test_few_test_examples_widen_an_interval_and_many_hardly_do() -> None:
     assert 1 <= width(20_000) < width(200)
 
 
+def test_the_gap_of_the_error_is_as_uncertain_as_the_error() -> None:
+    draw = np.random.default_rng(0)
+    correct = {f"n{k}": draw.random(200) < rate for k, rate in enumerate(np.linspace(0.6, 0.9, 6))}
+    table = pd.DataFrame({"network": list(correct), "pretrained_from": "", "x": np.arange(6.0)})
+    table["test_error"] = [1 - right.mean() for right in correct.values()]
+    table["error_gap"] = table.test_error - 0.05
+    for statistic, columns in ((intervals.slope, ("x",)), (intervals.kendall, ("x",)), (intervals.mean, ())):
+        _, *ends = intervals.interval(statistic, table, *columns, "test_error", correct=correct)
+        _, *of_gap = intervals.interval(statistic, table, *columns, "error_gap", correct=correct)
+        shift = 0.05 if statistic is intervals.mean else 0
+        assert np.subtract(ends, shift) == pytest.approx(of_gap, rel=1e-9)
+
+
 def test_measures_of_a_network_by_hand(digits: Dataset) -> None:
     network = build(SMALL, (1, 8, 8), 10)
     initialize(network, small_spec())

@@ -79,6 +79,7 @@ rule judge:
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
         history=expand(rules.train.output.history, experiment=plan.experiments),
+        correct=expand(rules.measure.output.correct, experiment=plan.experiments),
     output:
         scorecard=out("tables", "scorecard.csv"),
     log:

@@ -45,7 +45,7 @@ def largest(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 @statistic
 def mean(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """The mean of a column over networks."""
-    return estimate(intervals.mean, evidence.rows(test, experiments), test["column"], fewest=1)
+    return estimate(evidence, intervals.mean, evidence.rows(test, experiments), test["column"], fewest=1)
 
 
 @statistic
@@ -60,42 +60,46 @@ def smallest_mean(evidence: Evidence, test: dict, experiments: list[str]) -> Fou
 @statistic
 def deviation(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """The standard deviation of a column over networks."""
-    return estimate(intervals.deviation, evidence.rows(test, experiments), test["column"])
+    return estimate(evidence, intervals.deviation, evidence.rows(test, experiments), test["column"])
 
 
 @statistic
 def kendall(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """Kendall's tau of two columns."""
-    return estimate(intervals.kendall, evidence.rows(test, experiments), test["x"], test["y"])
+    return estimate(evidence, intervals.kendall, evidence.rows(test, experiments), test["x"], test["y"])
 
 
 @statistic
 def partial_kendall(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """Kendall's partial tau of two columns given a third: what is left where the swept value explains both."""
     table = evidence.rows(test, experiments)
-    return estimate(intervals.partial_kendall, table, test["x"], test["y"], test["given"])
+    return estimate(evidence, intervals.partial_kendall, table, test["x"], test["y"], test["given"])
 
 
 @statistic
 def spearman(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """Spearman's rank correlation of two columns."""
-    return estimate(intervals.spearman, evidence.rows(test, experiments), test["x"], test["y"])
+    return estimate(evidence, intervals.spearman, evidence.rows(test, experiments), test["x"], test["y"])
 
 
 @statistic
 def log_slope(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """The exponent b of y ~ x^b: the slope of log y on log x; with ``above_smallest``, of x less its smallest value."""
     table = evidence.rows(test, experiments)
-    x, y = table[test["x"]].astype(float), table[test["y"]]
+    x = table[test["x"]].astype(float)
     x = x - x.min() if test.get("above_smallest") else x
-    table = table.assign(log_x=np.log(x.where(x > 0)), log_y=np.log(y.where(y > 0)))
-    return estimate(intervals.slope, table, "log_x", "log_y")
+    table = table.assign(log_x=np.log(x.where(x > 0)))[table[test["y"]] > 0]
+    return estimate(evidence, _slope_of_log, table, "log_x", test["y"])
+
+
+def _slope_of_log(x: np.ndarray, y: np.ndarray) -> float:
+    return intervals.slope(x, np.log(y)) if (y > 0).all() else np.nan
 
 
 @statistic
 def r_squared(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """R2 of the least-squares line through two columns."""
-    return estimate(intervals.r_squared, evidence.rows(test, experiments), test["x"], test["y"])
+    return estimate(evidence, intervals.r_squared, evidence.rows(test, experiments), test["x"], test["y"])
 
 
 @statistic
@@ -148,7 +152,7 @@ def error_beyond_threshold(evidence: Evidence, test: dict, experiments: list[str
     table = evidence.rows(test, experiments)
     if len(table) and not 0 < table.overparametrized.sum() < len(table):
         return Found(np.nan, because="widths on one side of the threshold only", absent=True)
-    return estimate(_rise, table, "num_parameters", "test_error", "train_size")
+    return estimate(evidence, _rise, table, "num_parameters", "test_error", "train_size")
 
 
 @statistic
@@ -156,7 +160,7 @@ def slope_beyond_threshold(evidence: Evidence, test: dict, experiments: list[str
     """The slope of test error on log10 of the number of parameters, with more parameters than examples."""
     table = evidence.rows(test, experiments)
     table = table[table.num_parameters > table.train_size]
-    return estimate(intervals.slope, table.assign(log10=np.log10(table.num_parameters)), "log10", "test_error")
+    return estimate(evidence, intervals.slope, table.assign(log10=np.log10(table.num_parameters)), "log10", "test_error")
 
 
 @statistic

@@ -1,7 +1,7 @@
 """What claims are judged by: the tables of a run, and what a statistic of them is."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -33,12 +33,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The tables of a run."""
+    """The tables of a run.
+
+    ``correct``: by experiment, which test examples each network gets right at its first snapshot
+    (``experiment_analyses.read_correct``); without it, intervals count the chance of drawing networks alone.
+    """
 
     config: Config
     networks: pd.DataFrame
     fits: pd.DataFrame
     history: pd.DataFrame
+    correct: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -70,6 +75,14 @@ class Evidence:
             table = table[table.random_labels == (test["labels"] == "random")]
         return table[table.met_criterion] if test.get("met", True) else table
 
+    def test_examples(self, table: pd.DataFrame) -> Mapping[str, np.ndarray] | None:
+        """Which test examples the networks of some rows get right; None for several experiments or a later snapshot."""
+        if not {"experiment", "snapshot"} <= set(table) or table.experiment.nunique() != 1:
+            return None
+        name = table.experiment.iloc[0]
+        at_first = (table.snapshot == self.config.experiments[name].select[0].name).all()
+        return self.correct.get(name) if at_first else None
+
     def histories(self, test: dict, experiments: Iterable[str]) -> pd.DataFrame:
         """The epochs that a test is about, of networks that never diverged, each network once.
 
@@ -98,12 +111,14 @@ def fitted_line(evidence: Evidence, experiment: str, norm: str, networks: str) -
     return found.iloc[0] if len(found) else None
 
 
-def estimate(function: Callable[..., float], table: pd.DataFrame, *columns: str, fewest: int = FEWEST) -> Found:
+def estimate(
+    evidence: Evidence, function: Callable[..., float], table: pd.DataFrame, *columns: str, fewest: int = FEWEST
+) -> Found:
     """A statistic with its interval; nan when fewer networks than it needs have a value."""
     table = table[table[list(columns)].notna().all(axis=1)]
     if len(table) < fewest:
         return Found(np.nan, because=f"only {len(table)} such networks, needs {fewest}")
-    value, low, high = intervals.interval(function, table, *columns)
+    value, low, high = intervals.interval(function, table, *columns, correct=evidence.test_examples(table))
     if not np.isfinite(value):
         return Found(np.nan, because="the same value for all networks")
     return Found(value, low, high, INTERVAL)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from puzzles.analysis import intervals
 from puzzles.analysis.evidence import INTERVAL, Evidence, Found, estimate
+from puzzles.analysis.monitoring import stop, stopping_points, tau
 from puzzles.analysis.registry import statistic
 
 
@@ -30,23 +31,20 @@ def rising_rho(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     table = _by_network(evidence.histories(test, experiments), share)
     if table.empty:
         return Found(np.nan, because="no network was evaluated twice after reaching zero training error")
-    return estimate(intervals.mean, table, "value", fewest=1)
+    return estimate(evidence, intervals.mean, table, "value", fewest=1)
 
 
 @statistic
 def within_network_kendall(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """Kendall's tau of two columns over the epochs of one network (but the first): the median over networks.
+    """Kendall's tau of the test error with column x over the epochs of one network (``monitoring.tau``): the median.
 
     ``minus``: less that of another column than x. Networks that share their pretraining count as one, with their mean.
     """
 
-    def tau(epochs: pd.DataFrame) -> float:
-        later = epochs[epochs.epoch > 0]
-        value = intervals.kendall(later[test["x"]].to_numpy(), later[test["y"]].to_numpy())
-        other = intervals.kendall(later[test["minus"]].to_numpy(), later[test["y"]].to_numpy()) if "minus" in test else 0.0
-        return value - other
+    def difference(points: pd.DataFrame) -> float:
+        return tau(points, test["x"]) - (tau(points, test["minus"]) if "minus" in test else 0.0)
 
-    table = _by_network(evidence.histories(test, experiments), tau)
+    table = _by_network(stopping_points(evidence.histories(test, experiments)), difference)
     if table.empty:
         return Found(np.nan, because="no network was evaluated often enough")
     return Found(*intervals.median(table, "value"), INTERVAL, because=f"{len(table)} networks")
@@ -54,15 +52,16 @@ def within_network_kendall(evidence: Evidence, test: dict, experiments: list[str
 
 @statistic
 def stopping_regret(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
-    """How much larger the test error is where x is smallest than at the best epoch: mean over networks.
+    """How much larger the test error is where x is smallest (``monitoring.stop``) than at the best epoch: the mean.
 
     ``minus``: less that of another column than x.
     """
 
-    def regret(epochs: pd.DataFrame) -> float:
-        errors = epochs.test_error.to_numpy()
-        there = errors[int(np.argmin(epochs[test["x"]].to_numpy()))]
-        best = errors[int(np.argmin(epochs[test["minus"]].to_numpy()))] if "minus" in test else errors.min()
-        return float(there - best)
+    def regret(points: pd.DataFrame) -> float:
+        stopped, other = stop(points, test["x"]), stop(points, test["minus"]) if "minus" in test else None
+        if stopped is None:
+            return np.nan
+        return float(stopped.test_error - (points.test_error.min() if other is None else other.test_error))
 
-    return estimate(intervals.mean, _by_network(evidence.histories(test, experiments), regret), "value", fewest=1)
+    table = _by_network(stopping_points(evidence.histories(test, experiments)), regret)
+    return estimate(evidence, intervals.mean, table, "value", fewest=1)

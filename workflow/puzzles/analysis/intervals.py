@@ -12,6 +12,7 @@ from puzzles.base.randomness import generator
 CONFIDENCE = 0.95
 DRAWS = 200  # of the test examples
 NOISE = 1e-15  # losses are sums of numbers near 1: what differs by less differs by rounding
+ERRORS = ("test_error", "error_gap")  # columns that move with the share of test examples that a network gets right
 FLOAT32_NOISE = 1e-7  # relative: what a forward pass in float32 leaves uncertain
 
 Statistic = Callable[..., float]
@@ -54,8 +55,9 @@ def interval(
 
     Args:
         correct: for each network, which test examples it gets right [N]. With it, the chance of drawing test examples counts
-            as well, where one of the columns is ``test_error``: its variance, found by drawing the same examples for all
-            networks again and again, is added to that of the jackknife. Without it, only the chance of drawing networks.
+            as well, where one of the columns is the test error or its gap to the training error: its variance, found by
+            drawing the same examples for all networks again and again, is added to that of the jackknife. Without it, only
+            the chance of drawing networks. The chance of test examples in test losses never counts.
 
     Returns:
         The value, nan where it is not defined; the ends, nan with fewer than three clusters (four for R2; five for rank
@@ -71,23 +73,28 @@ def interval(
         return value, np.nan, np.nan
     without = np.array([statistic(*(array[groups != name] for array in arrays)) for name in names])
     drawn = np.zeros(1)
-    if correct is not None and "test_error" in columns and set(table.network) <= set(correct):
+    of_errors = [k for k, column in enumerate(columns) if column in ERRORS]
+    if correct is not None and of_errors and set(table.network) <= set(correct):
         right = np.stack([correct[name] for name in table.network.iloc[order]])
-        drawn = _with_other_test_examples(statistic, arrays, columns.index("test_error"), right)
+        drawn = _with_other_test_examples(statistic, arrays, of_errors, right)
     return value, *_jackknife(value, without, kind, float(np.nanvar(drawn)))
 
 
-def _with_other_test_examples(statistic: Statistic, arrays: list[np.ndarray], place: int, right: np.ndarray) -> np.ndarray:
+def _with_other_test_examples(
+    statistic: Statistic, arrays: list[np.ndarray], of_errors: list[int], right: np.ndarray
+) -> np.ndarray:
     """The statistic for as many test examples drawn with replacement, the same ones for all networks: [DRAWS].
 
     Args:
-        place: of the test errors in ``arrays``.
+        of_errors: the places of the test errors, or of their gaps, in ``arrays``.
         right: which examples each network gets right, [P, N].
     """
     count = right.shape[1]
     weights = generator(0, "test_examples").multinomial(count, np.full(count, 1 / count), size=DRAWS)
-    errors = 1 - (weights @ right.T.astype(np.float64)) / count  # [DRAWS, P]
-    return np.array([statistic(*(row if k == place else array for k, array in enumerate(arrays))) for row in errors])
+    shifts = right.mean(axis=1) - (weights @ right.T.astype(np.float64)) / count  # of the errors, [DRAWS, P]
+    return np.array(
+        [statistic(*(np.round(a + shift, 12) if k in of_errors else a for k, a in enumerate(arrays))) for shift in shifts]
+    )  # rounded, for networks that get as many right must stay equal
 
 
 def _jackknife(value: float, without: np.ndarray, kind: Kind, variance: float = 0.0) -> tuple[float, float]:

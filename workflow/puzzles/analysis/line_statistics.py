@@ -31,7 +31,7 @@ def fit(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 def r_squared_gain(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """How much larger the R2 of test on training loss is after normalization."""
     columns = ("norm_train_loss", "norm_test_loss", "train_loss", "test_loss")
-    return estimate(intervals.r_squared_gain, evidence.rows(test, experiments), *columns)
+    return estimate(evidence, intervals.r_squared_gain, evidence.rows(test, experiments), *columns)
 
 
 @statistic
@@ -48,7 +48,7 @@ def slope_change(evidence: Evidence, test: dict, experiments: list[str]) -> Foun
         tables.append(rows[["network", "pretrained_from", "norm_train_loss", "norm_test_loss"]])
     both = tables[0].merge(tables[1].drop(columns="pretrained_from"), on="network", suffixes=("_1", "_2"))
     columns = [f"norm_{split}_loss_{k}" for k in (1, 2) for split in ("train", "test")]
-    return estimate(intervals.slope_difference, both, *columns)
+    return estimate(evidence, intervals.slope_difference, both, *columns)
 
 
 @statistic

@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -72,18 +73,19 @@ def analyse(run: str) -> Path:
     """
     source, config = _published(run)
     tables: dict[str, list[pd.DataFrame]] = {}
+    correct: dict[str, dict[str, np.ndarray]] = {}
     for name, experiment in config.experiments.items():
         measurements, families, rescaled, history = (
             _experiment(source, folder, name) for folder in ("measurements", "families", "rescaled", "history")
         )
         bits = source / "correct" / f"{name}.npz"
-        correct = read_correct(bits) if bits.is_file() else None
-        analysed = analyse_experiment(measurements, families, rescaled, history, experiment.fit_groups, correct)
+        correct |= {name: read_correct(bits)} if bits.is_file() else {}
+        analysed = analyse_experiment(measurements, families, rescaled, history, experiment.fit_groups, correct.get(name))
         for name_of_table, rows in analysed.items():
             tables.setdefault(name_of_table, []).append(rows)
     found = {name: pd.concat(rows, ignore_index=True) for name, rows in tables.items()}
     measured = _experiments(source, "measurements", config)
-    evidence = Evidence(config, measured, found["fits"], _experiments(source, "history", config))
+    evidence = Evidence(config, measured, found["fits"], _experiments(source, "history", config), correct)
     found["scorecard"] = scorecard(evidence)
     for name_of_table, table in found.items():
         write_csv(table, source / "tables" / f"{name_of_table}.csv")
