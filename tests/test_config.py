@@ -161,6 +161,13 @@ BROKEN = [
     ("figures.fig20.panels.0.kind", "scatter", "config: figures.fig20.panels.0.y: missing; expected a column"),
     ("figures.fig04.panels.0.x", "max_output", "found max_output, expected it with kind histogram only"),
     ("figures.fig20.panels.0.x", "rho", "found rho, expected max_output or norm_max_output"),
+    (
+        "figures.fig01.panels.0.kind",
+        "pooled_predictors",
+        "found experiment, expected experiments with kind pooled_predictors",
+    ),
+    ("figures.figR.panels.0.experiments", ["width"], "found experiments, expected experiment with kind predictors"),
+    ("figures.figR.panels.5.experiments", ["widht"], "figures.figR.panels.5.experiments: found widht, expected"),
     ("figures.fig01.panels.0.kind", "pie", "config: figures.fig01.panels.0.kind: found 'pie', expected"),
     ("runtime.population", 0, "config: runtime.population: found 0, expected at least 1"),
 ]

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from puzzles.analysis.columns import WITHOUT
 from puzzles.analysis.experiment_analyses import analyse_experiment
 from puzzles.analysis.fits import fit_experiment
 from puzzles.analysis.tables import measure_experiment
 from puzzles.base.csvs import read_csv, read_tables
-from puzzles.config.configuration import TABLE_PANELS, Config, load_config
+from puzzles.config.configuration import POOLED, TABLE_PANELS, Config, load_config
 from puzzles.data.dataset import Dataset
-from puzzles.output import style
+from puzzles.output import evidence_panels, style
 from puzzles.output.axes import _psi_inverse
 from puzzles.output.plots import FigureTables, draw, draw_panel, panel_fits, points
 from puzzles.training.experiment_files import write_history, write_networks
@@ -145,6 +146,7 @@ FIGURES = {
             {"experiment": "init_3layer", "kind": "series", "x": "value", "y": ["train_error", "test_error", "error_gap"]},
             {"experiment": "init_3layer", "kind": "histogram", "groups": ["natural"], "x": "norm_max_output"},
             *({"experiment": "init_3layer", "kind": kind} for kind in TABLE_PANELS),
+            {"experiments": ["init_3layer"], "kind": POOLED},
         ],
     },
 }
@@ -169,6 +171,25 @@ def panel_axes(drawn: tuple, panel: dict) -> tuple[plt.Axes, pd.DataFrame, pd.Se
         figure.canvas.draw()
     fit = panel_fits(panel, experiment, tables.fits) if "x" in panel else None
     return ax, points(panel, experiment, tables.measurements), fit
+
+
+def test_pooled_predictors_show_the_mean_and_the_worst_experiment() -> None:
+    taus = {"a": {"rho": 0.5, "epoch": -1.0}, "b": {"rho": 0.1, "epoch": 0.4}}
+    rows = [
+        {"experiment": e, "networks": WITHOUT, "norm": norm, "predictor": p, "tau": tau if norm == "l2" else 0.9}
+        for e, found in taus.items()
+        for norm in ("l2", "l1")
+        for p, tau in found.items()
+    ]
+    table = pd.DataFrame(rows).assign(within_tau=np.nan, partial_tau=np.nan)
+    with style.figure(1, 1) as (_, (ax,)):
+        evidence_panels.pooled_predictors(ax, {"title": "t"}, table)
+        drawn = {(line.get_label(), line.get_ydata()[0]): list(line.get_xdata()) for line in ax.get_lines()}
+        names = {int(label.get_position()[1]): label.get_text() for label in ax.get_yticklabels()}
+    assert names == {0: "number of epochs", 1: "product of norms ρ"}
+    assert drawn["worst to best experiment", 1] == [0.1, 0.5]
+    assert drawn["mean", 1] == pytest.approx([0.3])
+    assert drawn["one experiment", 0] == [-1.0, 0.4]
 
 
 def test_a_panel_shows_every_network_and_the_lines_asked_for(drawn: tuple) -> None:

@@ -12,6 +12,7 @@ from puzzles.config.experiments import Experiment
 from puzzles.config.specs import NetworkSpec, Select
 
 TABLE_PANELS = ("families", "rescaling", "predictors", "monitoring")  # kinds of panel, each drawn from a table of its own
+POOLED = "pooled_predictors"  # the kind of panel that is about several experiments
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Config:
 
     def figure_experiments(self, figure: str) -> list[str]:
         """The experiments that a figure is drawn from, in the order of its panels."""
-        return list(dict.fromkeys(panel["experiment"] for panel in self.figures[figure]["panels"]))
+        return _panels_experiments(self.figures[figure])
 
 
 def load_config(raw: dict) -> Config:
@@ -91,17 +92,28 @@ def _without_nulls(value: object) -> object:
     return value
 
 
+def panel_experiments(panel: dict) -> list[str]:
+    """The experiments that a panel shows."""
+    return panel["experiments"] if "experiments" in panel else [panel["experiment"]]
+
+
+def _panels_experiments(figure: dict) -> list[str]:
+    """Those of all panels of a figure, in their order."""
+    return list(dict.fromkeys(name for panel in figure["panels"] for name in panel_experiments(panel)))
+
+
 def _of_this_run(figure: dict, chosen: list[str]) -> dict:
     """Drop the panels of experiments that are not run, and say so in the caption."""
-    panels = [panel for panel in figure["panels"] if panel["experiment"] in chosen]
-    absent = sorted({panel["experiment"] for panel in figure["panels"]} - set(chosen))
+    panels = [panel for panel in figure["panels"] if set(panel_experiments(panel)) & set(chosen)]
+    absent = sorted(set(_panels_experiments(figure)) - set(chosen))
+    panels = [p | {"experiments": [e for e in p["experiments"] if e in chosen]} if "experiments" in p else p for p in panels]
     note = f" (Panels of {' and '.join(absent)}, not part of this run, are left out.)" if absent else ""
     return {**figure, "panels": panels, "caption": figure["caption"] + note}
 
 
 def _with_notes(figure: dict, experiments: dict[str, Experiment], datasets: dict[str, dict]) -> dict:
     """Add to the caption what the configuration notes about the data sets that the figure is made from."""
-    names = dict.fromkeys(experiments[panel["experiment"]].dataset for panel in figure["panels"])
+    names = dict.fromkeys(experiments[name].dataset for name in _panels_experiments(figure))
     notes = [datasets[name]["note"] for name in names if "note" in datasets[name]]
     return {**figure, "caption": " ".join([figure["caption"], *notes])}
 
@@ -109,13 +121,17 @@ def _with_notes(figure: dict, experiments: dict[str, Experiment], datasets: dict
 def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -> None:
     for i, panel in enumerate(figure["panels"]):
         key = f"figures.{name}.panels.{i}"
-        expect_known(f"{key}.experiment", panel["experiment"], list(experiments), "experiment")
+        _check_kind(key, panel)
+        for where in ("experiment", "experiments"):
+            for known in panel_experiments(panel) if where in panel else ():
+                expect_known(f"{key}.{where}", known, list(experiments), "experiment")
+        if "experiments" in panel:
+            continue
         experiment = experiments[panel["experiment"]]
         expect_known(f"{key}.norm", panel.get("norm", experiment.norms[0]), list(experiment.norms), "norm")
         groups = list(dict.fromkeys(n.group for n in experiment.networks))
         for group in panel.get("groups", []):
             expect_known(f"{key}.groups", group, groups, "group")
-        _check_kind(key, panel)
         if set(panel.get("lines", [])) & {"ols", "unit_slope"}:
             _check_line(key, panel, experiment)
         snapshots = [s.name for s in experiment.select]
@@ -125,7 +141,10 @@ def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -
 def _check_kind(key: str, panel: dict) -> None:
     """Check that a panel's columns fit its kind."""
     kind, y = panel.get("kind", "scatter"), panel.get("y")
-    if kind in TABLE_PANELS:
+    wanted, other = ("experiments", "experiment") if kind == POOLED else ("experiment", "experiments")
+    if wanted not in panel or other in panel:
+        raise ConfigError(f"config: {key}: found {other if other in panel else 'none'}, expected {wanted} with kind {kind}")
+    if kind in (*TABLE_PANELS, POOLED):
         for axis in ("x", "y"):
             if axis in panel:
                 raise ConfigError(f"config: {key}.{axis}: found {panel[axis]}, expected none with kind {kind}")

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from puzzles.analysis.columns import FAMILIES, WITHOUT
+from puzzles.analysis.predictors import OWN, pool
 from puzzles.output import style
 
 FAMILY_LOOKS = {  # marker and colour; greys for what is not trained to the end
@@ -85,6 +86,25 @@ def predictors(ax: plt.Axes, panel: dict, rows: pd.DataFrame) -> None:
         partial, places, "o", color=style.BLUE, markerfacecolor="white", linestyle="", label="τ given the swept variable"
     )
     ax.set_yticks(places, [style.predictor_label(p) for p in first.predictor])
+    ax.axvline(0, color=style.GREY, linestyle=(0, (1, 2)), zorder=1)
+    ax.set_xlim(-1.05, 1.05)
+    _heads(ax, panel, "Kendall's τ (positive: predicts as expected)", "")
+
+
+def pooled_predictors(ax: plt.Axes, panel: dict, rows: pd.DataFrame) -> None:
+    """Kendall's tau of each predictor in every experiment, with the mean, from the worst experiment to the best."""
+    if rows.empty:
+        nothing_measured(ax, panel)
+        return
+    pooled = pool(rows)
+    pooled = pooled[pooled.norm == OWN].set_index("predictor")
+    firsts = rows[(rows.networks == WITHOUT) & (rows.norm == rows.groupby("experiment").norm.transform("first"))]
+    for place, (predictor, row) in zip(np.arange(len(pooled))[::-1], pooled.iterrows(), strict=True):
+        ax.plot([row.worst_tau, row.best_tau], [place] * 2, color=style.GREY, label="worst to best experiment", zorder=1)
+        taus = firsts[firsts.predictor == predictor].tau
+        ax.plot(taus, [place] * len(taus), ".", color=style.BLUE, markersize=4, label="one experiment", zorder=2)
+        ax.plot(row.mean_tau, place, "D", color=style.RED, markersize=5, label="mean", zorder=3)
+    ax.set_yticks(np.arange(len(pooled))[::-1], [style.predictor_label(str(p)) for p in pooled.index])
     ax.axvline(0, color=style.GREY, linestyle=(0, (1, 2)), zorder=1)
     ax.set_xlim(-1.05, 1.05)
     _heads(ax, panel, "Kendall's τ (positive: predicts as expected)", "")

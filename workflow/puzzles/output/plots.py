@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 
 from puzzles.analysis.columns import ALL, UNNORMALIZED, WITHOUT, derived
 from puzzles.base.files import atomic
-from puzzles.config.configuration import TABLE_PANELS
+from puzzles.config.configuration import POOLED, TABLE_PANELS
 from puzzles.config.experiments import Experiment
 from puzzles.output import evidence_panels, style
 from puzzles.output.panels import colour_scale, histogram, is_off_scale, scatter, series
@@ -29,10 +29,10 @@ class FigureTables:
     rescaling: pd.DataFrame
     monitoring: pd.DataFrame
 
-    def of(self, name: str, experiment: str) -> pd.DataFrame:
-        """The rows of one experiment of a table; none where the table is empty."""
+    def of(self, name: str, *experiments: str) -> pd.DataFrame:
+        """The rows of some experiments of a table; none where the table is empty."""
         table: pd.DataFrame = getattr(self, name)
-        return table[table.experiment == experiment] if len(table) else table
+        return table[table.experiment.isin(experiments)] if len(table) else table
 
 
 def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables, png: str | Path, pdf: str | Path) -> None:
@@ -43,8 +43,11 @@ def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables,
         handles: dict[str, plt.Artist] = {}
         coloured: dict[str, list[plt.Axes]] = {}
         for panel, ax in zip(panels, axes, strict=False):
-            experiment = experiments[panel["experiment"]]
-            draw_panel(ax, panel, experiment, tables)
+            if panel.get("kind") == POOLED:
+                evidence_panels.pooled_predictors(ax, panel, tables.of("ranks", *panel["experiments"]))
+            else:
+                experiment = experiments[panel["experiment"]]
+                draw_panel(ax, panel, experiment, tables)
             handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
             if panel.get("kind", "scatter") == "scatter":
                 coloured.setdefault(experiment.name, []).append(ax)
@@ -61,7 +64,7 @@ def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables,
 
 
 def draw_panel(ax: plt.Axes, panel: dict, experiment: Experiment, tables: FigureTables) -> None:
-    """One panel of any kind."""
+    """One panel of any kind that is about one experiment."""
     table, kind = points(panel, experiment, tables.measurements), panel.get("kind", "scatter")
     if kind in TABLE_PANELS:
         rows = tables.of(kind if kind != "predictors" else "ranks", experiment.name)
