@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: demo test paper figures publish analyse bench lint
+.PHONY: demo test paper figures publish analyse results bench lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -18,6 +18,9 @@ publish: .venv/installed  ## keep a finished run's tables and figures in results
 
 analyse: .venv/installed  ## the tables of a published run again, with today's analysis and claims: make analyse RUN=demo
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published analyse $(RUN)
+
+results: .venv/installed  ## docs/results.md again, from the published runs
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.results_page
 
 bench: .venv/installed  ## compare the engine with the usual tutorials' code on this machine, into results/bench
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost.py

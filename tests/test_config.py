@@ -167,7 +167,11 @@ BROKEN = [
         "found experiment, expected experiments with kind pooled_predictors",
     ),
     ("figures.figR.panels.0.experiments", ["width"], "found experiments, expected experiment with kind predictors"),
-    ("figures.figR.panels.5.experiments", ["widht"], "figures.figR.panels.5.experiments: found widht, expected"),
+    (
+        "figures.figR.panels.5.experiments",
+        ["widht"],
+        "figures.figR.panels.5.experiments: found 'widht', expected a known exp",
+    ),
     ("figures.fig01.panels.0.kind", "pie", "config: figures.fig01.panels.0.kind: found 'pie', expected"),
     ("runtime.population", 0, "config: runtime.population: found 0, expected at least 1"),
 ]

@@ -18,7 +18,7 @@ from puzzles.base.errors import ResultsError
 from puzzles.config.choices import changes, our_choices
 from puzzles.config.configuration import load_config_files
 from puzzles.output import published
-from puzzles.output.report import _figures_of, _in_order
+from puzzles.output.report import _in_order, figures_of
 
 DEMO = ROOT / "results" / "reference" / "demo"
 
@@ -86,10 +86,10 @@ def test_every_claim_is_on_the_page_with_its_verdict(page: str) -> None:
 
 
 def test_the_claims_of_a_figure_are_found_by_its_number() -> None:
-    assert _figures_of("5-8, 11") == ["5", "6", "7", "8", "11"]
-    assert _figures_of("2 c, d") == ["2"]
-    assert _figures_of("J") == ["J"]
-    assert _figures_of("App. C") == _figures_of("all convolutional") == ["other"]
+    assert figures_of("5-8, 11") == ["5", "6", "7", "8", "11"]
+    assert figures_of("2 c, d") == ["2"]
+    assert figures_of("J") == ["J"]
+    assert figures_of("App. C") == figures_of("all convolutional") == ["other"]
     assert _in_order({"figJ": 0, "fig10": 0, "fig02": 0}) == ["fig02", "fig10", "figJ"]
 
 

@@ -26,6 +26,8 @@ CLAIMS = WORKFLOW / "claims.yaml"
 SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
 REPORT_TEMPLATE = WORKFLOW / "report" / "report.html.j2"
 ERRATA = WORKFLOW / "report" / "errata.yaml"
+RESULTS_TEMPLATE = WORKFLOW / "report" / "results.md.j2"
+RESULTS_TEXTS = WORKFLOW / "report" / "results.yaml"
 
 
 def dataset(name: str) -> Path:

@@ -71,7 +71,7 @@ def analyse(run: str) -> Path:
     Raises:
         ResultsError: no such run is published.
     """
-    source, config = _published(run)
+    source, config = read_published(run)
     tables: dict[str, list[pd.DataFrame]] = {}
     correct: dict[str, dict[str, np.ndarray]] = {}
     for name, experiment in config.experiments.items():
@@ -101,7 +101,7 @@ def redraw(run: str | None = None) -> Path:
     Raises:
         ResultsError: no such run is published.
     """
-    source, config = _published(run or largest_run())
+    source, config = read_published(run or largest_run())
     target = paths.RESULTS / f"{source.name}-redrawn"
 
     def read(name: str) -> pd.DataFrame:
@@ -127,23 +127,28 @@ def redraw(run: str | None = None) -> Path:
 
 
 def largest_run() -> str:
-    """The published run with most to do: training and test examples times epochs, over all networks.
+    """The published run with most to do.
 
     Raises:
         ResultsError: none is published.
     """
-
-    def work(run: str) -> float:
-        config = load_config(yaml.safe_load((paths.REFERENCE / run / "config.yaml").read_text()))
-        table = _experiments(paths.REFERENCE / run, "measurements", config).drop_duplicates(["experiment", "network"])
-        return float(((table.train_size + table.test_size) * table.epoch).sum())
-
     if not paths.published_runs():
         raise ResultsError(f"{paths.REFERENCE}: found no published run, expected at least one")
-    return max(paths.published_runs(), key=work)
+    return runs_by_work()[-1]
 
 
-def _published(run: str) -> tuple[Path, Config]:
+def runs_by_work() -> list[str]:
+    """The published runs, ordered by what there is to do: training and test examples times epochs, over all networks."""
+
+    def work(run: str) -> float:
+        source, config = read_published(run)
+        table = _experiments(source, "measurements", config).drop_duplicates(["experiment", "network"])
+        return float(((table.train_size + table.test_size) * table.epoch).sum())
+
+    return sorted(paths.published_runs(), key=work)
+
+
+def read_published(run: str) -> tuple[Path, Config]:
     """The folder of a published run and its configuration."""
     source = paths.REFERENCE / run
     if not (source / "config.yaml").is_file():

@@ -41,7 +41,12 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
         tables: where the CSV files are, seen from the page: empty, or a folder with a slash at its end.
     """
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"number": _number, "r2": r_squared_text, "figure_name": _figure_name, "minutes": _minutes}
+    environment.filters |= {
+        "number": format_number,
+        "r2": r_squared_text,
+        "figure_name": _figure_name,
+        "minutes": format_minutes,
+    }
     template = environment.from_string(paths.REPORT_TEMPLATE.read_text())
     fits = results.fits
     card = results.scorecard.fillna({"paper": "", "interval": "", "asked": "", "experiments": ""})
@@ -52,7 +57,7 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
         tables=tables,
         experiments=_experiments(config, results.networks, provenance["seconds"]),
         figures=[{"name": n, **config.figures[n], "png": _embed(pictures[n])} for n in _in_order(config.figures)],
-        scorecard=[row | {"figures": _figures_of(row["figure"])} for row in card.to_dict("records")],
+        scorecard=[row | {"figures": figures_of(row["figure"])} for row in card.to_dict("records")],
         verdicts=verdicts,
         identities=identities,
         filters=dict.fromkeys([*VERDICTS, *OF_IDENTITIES]),
@@ -114,7 +119,8 @@ def _embed(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def _number(value: object, digits: int = 5) -> str:
+def format_number(value: object, digits: int = 5) -> str:
+    """A number of a table as text: so many significant digits, a dash for nan."""
     if isinstance(value, float):
         if abs(value) >= 1000 and value.is_integer():
             return f"{value:,.0f}"
@@ -127,7 +133,8 @@ def _figure_name(name: str) -> str:
     return f"Figure {name.removeprefix('fig').lstrip('0')}"
 
 
-def _minutes(seconds: float) -> str:
+def format_minutes(seconds: float) -> str:
+    """Seconds as text: ``95 s``, ``12 min``."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
@@ -136,7 +143,7 @@ def _in_order(figures: dict) -> list[str]:
     return sorted(figures, key=lambda name: (not name[3:].isdigit(), name))
 
 
-def _figures_of(text: str) -> list[str]:
+def figures_of(text: str) -> list[str]:
     """The figures that a claim is about, for the filter: ``5-8, 11`` gives 5, 6, 7, 8, 11; a claim about none, ``other``."""
     numbers = []
     of_figures = "" if text.startswith(("App", "sec", "all")) else text

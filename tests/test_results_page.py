@@ -1,0 +1,67 @@
+"""docs/results.md is what its command makes of the published tables."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from puzzles.analysis.claims import NOT_REPRODUCED, load_claims
+from puzzles.base import paths
+from puzzles.base.csvs import read_csv, write_csv
+from puzzles.output.results_page import PAGE, published, render
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_the_page_is_made_from_the_published_tables() -> None:
+    assert PAGE.read_text() == render(published()), "docs/results.md is older than the tables: make results"
+
+
+def test_every_claim_that_is_no_identity_is_there_once_with_every_verdict() -> None:
+    page = PAGE.read_text()
+    for claim in load_claims():
+        rows = [line for line in page.splitlines() if line.startswith(f"| **{claim['id']}** ")]
+        assert len(rows) == (claim["kind"] != "identity"), claim["id"]
+        for run in published() if rows else ():
+            verdict = run.verdicts[claim["id"]]["verdict"]
+            assert f"**{verdict}**" in rows[0] or "not at this scale" in rows[0] or "not run" in rows[0]
+
+
+def test_every_claim_that_is_not_reproduced_has_a_cause() -> None:
+    page = PAGE.read_text()
+    for _, ids in re.findall(r"- \*\*(not reproduced)\*\*: (.*)\.", page):
+        for identifier in re.findall(r"[\w-]+(?=[,;.]| \()", ids):
+            assert re.search(rf"^- \*\*.*\b{re.escape(identifier)}\b.*\*\*: (scale|setting|paper|too few)", page, re.M), (
+                identifier
+            )
+    known = {claim["id"] for claim in load_claims()}
+    causes = yaml.safe_load(paths.RESULTS_TEXTS.read_text())["causes"]
+    named = [identifier for cause in causes for identifier in cause["claims"]]
+    assert len(named) == len(set(named)) and set(named) <= known
+
+
+def test_links_and_pictures_lead_to_files() -> None:
+    links = re.findall(r"\]\((\.\./[^)]+)\)", PAGE.read_text())
+    assert len(links) > 20
+    assert [link for link in links if not (PAGE.parent / link).exists()] == []
+
+
+def test_another_table_gives_another_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A number and a verdict that only one run has: the page follows the tables, whatever they say."""
+    reference = tmp_path / "results" / "reference"
+    shutil.copytree(paths.REFERENCE / "demo", reference / "demo")
+    card = read_csv(reference / "demo" / "tables" / "scorecard.csv")
+    row = card.id == "2b"
+    card.loc[row, ["verdict", "ours"]] = [NOT_REPRODUCED, 0.123456]
+    write_csv(card, reference / "demo" / "tables" / "scorecard.csv")
+    monkeypatch.chdir(tmp_path)
+    page = render(published())
+    assert "**not reproduced** 0.123" in page
+    assert re.search(r"^- \*\*2b\*\*: scale, or paper\.", page, re.M)
+    assert "run `small`" not in page
