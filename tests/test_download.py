@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from torchvision.datasets import CIFAR10, MNIST
 
 from puzzles.base.errors import DataError
-from puzzles.data.download import Fetch, fetch
+from puzzles.data.download import CIFAR10_TEST_LABELS, OFFICIAL, Fetch, fetch
 
 NAMES = [name for name, _ in MNIST.resources]
 
@@ -169,3 +170,25 @@ def test_cifar_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     archive.write_bytes(archive.read_bytes()[:-5000])
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: truncated, damaged or wrong archive"):
         fetch("cifar10", {"source": "cifar10"}, Fetch(folder))
+
+
+def test_the_data_cards_have_the_checksums_of_the_code() -> None:
+    cards = {part.splitlines()[0]: part for part in (ROOT / "docs" / "data.md").read_text().split("\n## ")[1:]}
+    assert list(cards) == ["CIFAR-10", "CIFAR-100", "MNIST", "Digits"]
+    names = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "mnist": "MNIST"}
+    for (source, split), digest in OFFICIAL.items():
+        assert f"checksum, {'training' if split == 'train' else split} | `{digest}`" in cards[names[source]]
+    assert CIFAR10_TEST_LABELS in cards["CIFAR-10"]
+    for card in cards.values():
+        for row in (
+            "used for",
+            "what it is",
+            "source",
+            "licence",
+            "cite",
+            "order",
+            "checksum",
+            "exactness",
+            "normalization",
+        ):
+            assert f"\n| {row}" in card
