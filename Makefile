@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: demo test paper figures publish analyse results bench lint
+.PHONY: demo test paper figures publish analyse measure results bench lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -13,11 +13,14 @@ paper: .venv/installed  ## the whole paper, as config.yaml describes it
 figures: .venv/installed  ## every figure and the report of a published run, without training: make figures RUN=demo
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published redraw $(RUN)
 
-publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo
-	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published publish $(RUN)
+publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo [WEIGHTS=yes]
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published publish $(RUN) $(if $(WEIGHTS),--weights)
 
 analyse: .venv/installed  ## the tables of a published run again, with today's analysis and claims: make analyse RUN=demo
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published analyse $(RUN)
+
+measure: .venv/installed  ## measure a published run's networks again, without training: make measure RUN=paper [DATA_DIR=data]
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published measure $(RUN) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 results: .venv/installed  ## docs/results.md again, from the published runs
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.results_page

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from workspace import RUN, Workspace, fresh, use_npz
+from workspace import RUN, TINY, Workspace, fresh, use_npz
 
 from puzzles.data import download
 from puzzles.data.dataset import write_npz
@@ -98,6 +98,35 @@ def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) ->
     specs = (finished.folder / "results/reference/tiny/specs.json").read_text()
     assert "data_dir" not in (finished.folder / "results/reference/tiny/config.yaml").read_text()
     assert all(name.removesuffix(".safetensors") in specs for name in finished.networks())
+
+
+def test_published_weights_are_measured_again_to_the_same_bytes(finished: Workspace) -> None:
+    published = finished.folder / "results/reference/tiny"
+
+    def run(*arguments: str, ok: bool = True) -> str:
+        command = [sys.executable, "-m", "puzzles.output.published", *arguments]
+        environment = {**os.environ, "PYTHONPATH": "workflow"}
+        done = subprocess.run(command, cwd=finished.folder, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) == ok, done.stderr
+        return done.stderr
+
+    run("publish", "tiny")
+    assert "expected published weights" in run("measure", "tiny", ok=False)
+    run("publish", "tiny", "--weights")
+    before = {p.relative_to(published): p.read_bytes() for p in published.rglob("*.csv")}
+    for name in ("measurements/init_3layer.csv", "tables/fits.csv", "correct/init_3layer.npz"):
+        (published / name).unlink()
+    for folder in ("results/tiny", "results/cache", "results/data"):  # nothing is trained, the digits are fetched again
+        shutil.rmtree(finished.folder / folder)
+    run("measure", "tiny")
+    assert {p.relative_to(published): p.read_bytes() for p in published.rglob("*.csv")} == before
+    assert not (finished.folder / "results/cache").exists()
+    record = published / "provenance.json"
+    provenance = json.loads(record.read_text())
+    assert provenance["measured"]["experiments"] == TINY["run"]["experiments"]
+    provenance["datasets"][0]["train"]["sha256"] = "0" * 64
+    record.write_text(json.dumps(provenance))
+    assert "found a train set of digits with sha256" in run("measure", "tiny", ok=False)
 
 
 def test_a_published_experiment_is_taken_over_when_every_network_is_the_same(finished: Workspace) -> None:

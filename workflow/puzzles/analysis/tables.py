@@ -1,6 +1,7 @@
 """The tables of an experiment: what is measured of its networks, and of families to hold against them."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 from torch import nn
 
 from puzzles.analysis import families
-from puzzles.base.csvs import read_csv
+from puzzles.base.csvs import read_csv, write_csv
+from puzzles.base.files import atomic
 from puzzles.config.experiments import Experiment, Network
 from puzzles.config.specs import NetworkSpec
 from puzzles.data.dataset import Dataset
@@ -35,6 +37,14 @@ class ExperimentTables:
     rescaled: pd.DataFrame  # losses of R f~ for several R (Eq. 6), first snapshot and norm
     histograms: pd.DataFrame  # the largest output of each training example, in bins (Fig. 20): first snapshot and norm
     correct: dict[str, np.ndarray]  # see ``correct_bits``: first snapshot
+
+
+def write_tables(tables: ExperimentTables, files: Mapping[str, str | Path]) -> None:
+    """Write them, each atomically, to the files named by its field."""
+    for name in ("measurements", "families", "rescaled", "histograms"):
+        write_csv(getattr(tables, name), files[name])
+    with atomic(files["correct"]) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **tables.correct)
 
 
 def measure_experiment(

@@ -1,5 +1,6 @@
 """Read and write tables as CSV files without loss of precision."""
 
+import io
 import typing
 from collections.abc import Callable, Iterable
 from dataclasses import fields
@@ -24,7 +25,16 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Read a table that ``write_csv`` wrote: floats are exact, and only an empty cell is a missing value."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return _parse(path)
+
+
+def reread(table: pd.DataFrame) -> pd.DataFrame:
+    """A table as it comes back from its file: columns of whole numbers are whole, whatever they were made from."""
+    return _parse(io.StringIO(table.to_csv(index=False)))
+
+
+def _parse(source: str | Path | io.StringIO) -> pd.DataFrame:
+    return pd.read_csv(source, keep_default_na=False, na_values=[""])
 
 
 def read_tables(kind: type[Tables], read: Callable[[str], pd.DataFrame]) -> Tables:

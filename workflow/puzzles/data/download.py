@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import logging
 import socket
 import tempfile
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from puzzles.base.errors import DataError
+from puzzles.base.files import atomic
 from puzzles.base.randomness import generator
 from puzzles.config.checks import known_form
-from puzzles.data.dataset import Dataset, checked, read_npz
+from puzzles.data.dataset import Dataset, checked, read_npz, write_npz
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,21 @@ class Fetch:
     attempts: int = 3
     timeout: float = 30.0
     pause: float = 2.0  # seconds before the second try, twice as long before each further one
+
+
+def fetch_to(npz: Path, settings: dict, how: Fetch) -> None:
+    """Get the data set that a file is named after; write it there, and beside it its provenance as JSON.
+
+    Args:
+        settings: its entry under ``datasets`` in the configuration.
+
+    Raises:
+        DataError: as ``fetch``.
+    """
+    dataset, provenance = fetch(npz.stem, settings, how)
+    with atomic(npz.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    write_npz(dataset, npz)
 
 
 def fetch(name: str, settings: dict, how: Fetch) -> tuple[Dataset, dict]:

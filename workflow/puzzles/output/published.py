@@ -1,10 +1,12 @@
 """Published runs: keep a finished run's tables and figures under version control, and draw them again without training.
 
-python -m puzzles.output.published publish demo
+python -m puzzles.output.published publish demo [--weights]
 python -m puzzles.output.published analyse demo
+python -m puzzles.output.published measure demo [--data-dir data]
 python -m puzzles.output.published redraw [demo]
 """
 
+import argparse
 import json
 import multiprocessing
 import shutil
@@ -20,20 +22,24 @@ from puzzles.analysis.claims import scorecard
 from puzzles.analysis.evidence import Evidence
 from puzzles.analysis.experiment_analyses import analyse_experiment, read_correct
 from puzzles.base import paths
-from puzzles.base.csvs import read_csv, read_tables, write_csv
+from puzzles.base.csvs import read_csv, read_tables, reread, write_csv
 from puzzles.base.errors import PuzzleError, ResultsError
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, load_config
 from puzzles.output.plots import FigureTables, draw
 from puzzles.output.provenance import commit
 from puzzles.output.report import Results, render
+from puzzles.output.weights import keep_weights, measure_published
 
 RUN_TABLES = (*paths.ANALYSES, "scorecard")
 RECORDS = ("config.yaml", "specs.json", "provenance.json")
 
 
-def publish(run: str) -> Path:
-    """Copy what a finished run has found, but for the weights, to results/reference/<run>, in place of what was there.
+def publish(run: str, weights: bool = False) -> Path:
+    """Copy what a finished run has found to results/reference/<run>, in place of what was there.
+
+    Args:
+        weights: copy trained networks too, of the experiments where they are small (``weights.keep_weights``).
 
     Raises:
         ResultsError: the run is not finished.
@@ -58,6 +64,8 @@ def publish(run: str) -> Path:
     for file in sorted(files):
         (new / file).parent.mkdir(exist_ok=True)
         shutil.copy(source / file, new / file)
+    if weights:
+        keep_weights(source, new, config)
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
     return target
@@ -82,7 +90,7 @@ def analyse(run: str) -> Path:
         correct |= {name: read_correct(bits)} if bits.is_file() else {}
         analysed = analyse_experiment(measurements, families, rescaled, history, experiment.fit_groups, correct.get(name))
         for name_of_table, rows in analysed.items():
-            tables.setdefault(name_of_table, []).append(rows)
+            tables.setdefault(name_of_table, []).append(reread(rows))
     found = {name: pd.concat(rows, ignore_index=True) for name, rows in tables.items()}
     measured = _experiments(source, "measurements", config)
     evidence = Evidence(config, measured, found["fits"], _experiments(source, "history", config), correct)
@@ -173,16 +181,35 @@ def _experiments(source: Path, folder: str, config: Config) -> pd.DataFrame:
     return pd.concat([_experiment(source, folder, name) for name in config.experiments], ignore_index=True)
 
 
-def main(arguments: list[str]) -> None:
+def measure(run: str, data_dir: str = "data") -> Path:
+    """Measure the published networks of a run again, with this version's measures, and analyse them.
+
+    Raises:
+        ResultsError, DataError: see ``weights.measure_published``.
+    """
+    measure_published(*read_published(run), Path(data_dir))
+    return analyse(run)
+
+
+def main(arguments: list[str] | None = None) -> None:
     """The command line above."""
-    commands = {"publish": publish, "analyse": analyse, "redraw": redraw}
-    if not arguments or arguments[0] not in commands or (arguments[0] != "redraw" and len(arguments) != 2):
-        sys.exit("usage: python -m puzzles.output.published publish RUN, analyse RUN, or redraw [RUN]")
+    parser = argparse.ArgumentParser(prog="python -m puzzles.output.published", description="Published runs.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for function in (publish, analyse, measure, redraw):
+        assert function.__doc__ is not None
+        command = commands.add_parser(function.__name__, help=function.__doc__.splitlines()[0])
+        command.add_argument("run", metavar="RUN", nargs="?" if function is redraw else None)
+        if function is publish:
+            command.add_argument("--weights", action="store_true", help="trained networks too, where they are small")
+        if function is measure:
+            command.add_argument("--data-dir", default="data", help="folder with archives or npz files (default: data)")
+        command.set_defaults(function=function)
+    given = vars(parser.parse_args(arguments))
     try:
-        print(commands[arguments[0]](*filter(None, arguments[1:2])))
+        print(given.pop("function")(**given))
     except PuzzleError as error:
         sys.exit(str(error))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

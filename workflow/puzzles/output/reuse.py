@@ -1,6 +1,7 @@
 """Reuse the tables of a published run with the same networks, so that a run can be finished on another machine."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,18 +87,19 @@ def origins(found: dict[str, str]) -> dict[str, dict]:
     return {name: records[run].origin(name) for name, run in found.items()}
 
 
-def check_same_data(run: str, dataset: str | Path) -> None:
+def check_same_data(run: str, dataset: str | Path, splits: Iterable[str] = ("train", "test")) -> None:
     """Check that the data set here is the one that a published run has used.
 
     Args:
         dataset: the provenance file of the data set here.
+        splits: what must be the same.
 
     Raises:
         ResultsError: its checksums differ, or the published run knows no such data set.
     """
     here = json.loads(Path(dataset).read_text())
     there = next((d for d in Records.read(run).provenance["datasets"] if d["name"] == here["name"]), None)
-    for split in ("train", "test"):
+    for split in splits:
         if there is None or there[split]["sha256"] != here[split]["sha256"]:
             found = here[split]["sha256"][:12]
             expected = f"{there[split]['sha256'][:12]}" if there else "such a data set"
