@@ -9,9 +9,9 @@ from conftest import ROOT
 
 from puzzles.base import paths
 from puzzles.base.errors import ConfigError
-from puzzles.config.configuration import load_config, load_config_files
+from puzzles.config.configuration import Config, load_config, load_config_files
 from puzzles.config.experiments import Network
-from puzzles.config.specs import Architecture, NetworkSpec
+from puzzles.config.specs import Architecture, NetworkSpec, batch_bounds
 
 INIT = "experiments.init_3layer"
 OURS = ["figL", "figM", "figR"]  # figures that the paper does not have
@@ -233,11 +233,32 @@ def test_fine_tunings_start_from_their_level_and_never_share_its_seed(raw: dict)
     assert max(Counter(n.spec.pretrained for n in experiment.networks).values()) == 8
 
 
-@pytest.mark.parametrize("overlay", ["demo", "small"])
-def test_overlays_load(overlay: str) -> None:
+@pytest.mark.parametrize(
+    ("overlay", "figures"),
+    [
+        ("demo", {"fig02", "fig04", "fig09", "fig10", "fig13", "fig14"}),
+        ("small", {"fig02", "fig04", "fig09", "fig10", "fig13", "fig14"}),
+        ("steps", {"fig09", "fig10", "fig13", "fig14", "fig15", "fig16", "fig20", "figJ"}),
+        ("preflight", {"figP"}),
+    ],
+)
+def test_overlays_load(overlay: str, figures: set[str]) -> None:
     plan = load_config_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / f"{overlay}.yaml")
     assert plan.run == overlay
-    assert {"fig02", "fig04", "fig09", "fig10", "fig13", "fig14"} <= set(plan.figures)
+    assert figures <= set(plan.figures)
+
+
+def test_the_run_with_the_papers_number_of_steps_has_it() -> None:
+    paper = load_config_files(ROOT / "config.yaml")
+    steps = load_config_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / "steps.yaml")
+
+    def of_a_network(plan: Config, group: str) -> list[int]:
+        network = next(n for n in plan.experiments["corruption_3layer"].networks if n.group == group)
+        trained = [network.spec, *([network.pretraining] if network.pretraining else [])]
+        return [len(batch_bounds(50_000, spec.batch_size)) * spec.epochs for spec in trained]
+
+    for group in ("pretrained", "natural"):
+        assert of_a_network(steps, group) == pytest.approx(of_a_network(paper, group), rel=0.01)
 
 
 def test_an_overlay_removes_an_entry_by_null(raw: dict) -> None:
