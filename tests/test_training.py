@@ -139,8 +139,8 @@ def test_the_files_others_rely_on(digits: Dataset, workdir: Path, plan: Config) 
     write_networks("trained.safetensors", experiment.networks, experiment.select, digits.digest)
     write_history("history.csv", experiment, digits.digest)
     with safe_open("trained.safetensors", framework="pt") as file:
-        assert set(file.metadata()) == {"specs"}
-        specs = json.loads(file.metadata()["specs"])
+        assert set(file.metadata()) == {"about"}
+        specs = json.loads(file.metadata()["about"])["specs"]
         assert list(specs) == sorted(specs)
         assert {key.split("/")[0] for key in file.keys()} == set(specs)  # noqa: SIM118
         assert {key.split("/")[1] for key in file.keys()} == {"conv1.weight", "conv1.bias", "linear.weight"}  # noqa: SIM118

@@ -23,3 +23,7 @@ class ResultsError(PuzzleError):
 
 class TrainingError(PuzzleError):
     """A training was stopped from outside, for example because its process was killed."""
+
+
+class StorageError(PuzzleError):
+    """A file cannot be written: the disk is full, or the folder may not be written to."""

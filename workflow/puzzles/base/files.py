@@ -1,6 +1,7 @@
 """Write files atomically; lock files."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -8,6 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from puzzles.base.errors import StorageError
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+UMASK = os.umask(0)
+os.umask(UMASK)
 STALE = 3600  # seconds; nothing here takes that long to write
 
 
@@ -20,22 +26,45 @@ def partials(path: Path) -> list[Path]:
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path`` that replaces ``path`` when the block ends without an error.
 
-    Each process has its own temporary file. Those left by killed processes are removed once they are an hour old.
+    Each process has its own temporary file. Those left by killed processes are removed once they are an hour old. The file
+    gets the permissions that the process's umask asks for, whatever its writer thought of.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with _one_line(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     for old in partials(path):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - old.stat().st_mtime > STALE:
                 old.unlink()
     temporary = path.with_name(f".partial-{os.uname().nodename}-{os.getpid()}-{path.name}")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with _one_line(path):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o666 & ~UMASK)
+            temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that may not be written to
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    """Turn what a full or read-only disk raises, in Python or in a library, into one line."""
+    try:
+        yield
+    except Exception as error:
+        code = getattr(error, "errno", None)
+        if code in CANNOT_WRITE or any(os.strerror(known) in str(error) for known in CANNOT_WRITE):
+            found = next(os.strerror(k) for k in CANNOT_WRITE if k == code or os.strerror(k) in str(error))
+            raise StorageError(
+                f"{path}: cannot be written ({found}); make it possible and run the same command again"
+            ) from error
+        raise
 
 
 class Lock:

@@ -21,6 +21,7 @@ class Job(Protocol):
 @contextlib.contextmanager
 def job(snakemake: Job) -> Iterator[Config]:
     """Yield the configuration of a job. Its log goes to the rule's log file, warnings also to the terminal."""
+    logging.raiseExceptions = False  # a log that cannot be written must not hide why
     to_file = logging.FileHandler(snakemake.log[0], mode="w")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     to_terminal = logging.StreamHandler(sys.stderr)
@@ -33,6 +34,14 @@ def job(snakemake: Job) -> Iterator[Config]:
         yield load_config(snakemake.config)
     except PuzzleError as error:
         logging.error(str(error))
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
+            logging.error(traceback.format_exc())
+        else:
+            logging.error(
+                "too little memory for this job; give it more (resources: mem_mb), or train fewer at once (--cores)"
+            )
         sys.exit(1)
     except Exception:
         logging.error(traceback.format_exc())

@@ -5,23 +5,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from puzzles.base import paths
 from puzzles.base.csvs import write_csv
-from puzzles.base.errors import DataError
+from puzzles.base.errors import DataError, ResultsError
 from puzzles.base.files import atomic
 from puzzles.config.experiments import Experiment, Network
 from puzzles.config.specs import NetworkSpec, Select, as_dict, from_dict
 from puzzles.training import cache
+
+DELETE = "delete it and run the same command again: it is made from the cache, without training"
 
 
 def write_networks(path: str | Path, networks: Iterable[Network], select: Iterable[Select], digest: str) -> None:
     """Assemble the trained networks of an experiment from the cache.
 
     Tensors are named ``<network>/<parameter>``; networks of a second and further snapshot are named
-    ``<network>@<snapshot>``. The one metadata key, ``specs``, maps each to its spec.
+    ``<network>@<snapshot>``. The one metadata key, ``about``, is JSON: ``specs`` maps each to its spec, ``sha256`` is the
+    checksum of all. With several keys, the bytes of the file would depend on their order.
 
     Raises:
         DataError: a network is not in the cache, or was trained on other data.
@@ -34,18 +37,31 @@ def write_networks(path: str | Path, networks: Iterable[Network], select: Iterab
             key = stored_name(network.name, s, first=k == 0)
             specs[key] = as_dict(network.spec)
             tensors |= {f"{key}/{name}": tensor for name, tensor in entry.snapshots[s.name].items()}
+    sha256 = cache.checksum(tensors, json.dumps(specs, sort_keys=True))
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {"specs": json.dumps(specs, sort_keys=True)})
+        save_file(tensors, temporary, {"about": json.dumps({"specs": specs, "sha256": sha256}, sort_keys=True)})
 
 
 def read_networks(path: str | Path) -> tuple[dict[str, NetworkSpec], dict[str, cache.State]]:
-    """The specs and the weights of a file that ``write_networks`` wrote, by stored name."""
+    """The specs and the weights of a file that ``write_networks`` wrote, by stored name.
+
+    Raises:
+        ResultsError: the file is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dictionary)
+    except SafetensorError as error:
+        raise ResultsError(f"{path}: damaged ({error}); {DELETE}") from error
+    about = json.loads(metadata.get("about", "{}"))
+    specs = about.get("specs", {})
+    if about.get("sha256") != cache.checksum(tensors, json.dumps(specs, sort_keys=True)):
+        raise ResultsError(f"{path}: damaged, or of an earlier version (its checksum does not hold); {DELETE}")
     states: dict[str, cache.State] = {}
-    with safe_open(path, framework="pt") as file:
-        specs = json.loads(file.metadata()["specs"])
-        for key in file.keys():  # noqa: SIM118 (not a dictionary)
-            network, name = key.split("/", 1)
-            states.setdefault(network, {})[name] = file.get_tensor(key)
+    for key, tensor in tensors.items():
+        network, name = key.split("/", 1)
+        states.setdefault(network, {})[name] = tensor
     return {name: from_dict(NetworkSpec, spec) for name, spec in specs.items()}, states
 
 

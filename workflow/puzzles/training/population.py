@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from puzzles.base.errors import StorageError
 from puzzles.config.specs import NetworkSpec, Select
 from puzzles.data.batches import batches, learning_rate
 from puzzles.data.dataset import Dataset
@@ -69,22 +70,33 @@ class Population:
         on_finish: Callable[[NetworkSpec, cache.Entry], None],
         on_epoch: Callable[[list[Member]], None] = lambda members: None,
     ) -> None:
-        """Train every network to its end, resuming from checkpoints; call ``on_finish`` with each one that is finished."""
+        """Train every network to its end, resuming from checkpoints; call ``on_finish`` with each one that is finished.
+
+        Raises:
+            Exception: whatever ``on_finish`` has raised, after each other finished network had its turn and checkpoints of
+                the rest were written as far as possible.
+        """
         members = [self._member(spec, select) for spec, select in requests]
         saved = time.monotonic()
         while members:
-            running = []
+            running, failures = [], []
             for member in members:
                 if member.due and not member.evaluated:
                     self._evaluate(member)
                 if member.finished:
                     if member.dead or not math.isfinite(member.history[-1]["train_loss"]):
                         how = "dead, nothing moves it any more" if member.dead else "its loss is no finite number"
-                        log.info("network %s ends at epoch %d: %s", member.spec.hash[:8], member.epoch, how)
-                    on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
-                    cache.drop_checkpoint(member.spec)
+                        log.warning("network %s ends at epoch %d: %s", member.spec.hash[:8], member.epoch, how)
+                    try:
+                        on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
+                        cache.drop_checkpoint(member.spec)
+                    except Exception as error:  # most likely a full disk
+                        failures.append((member, error))
                 else:
                     running.append(member)
+            if failures:
+                self._save_what_can_be_saved([*running, *(member for member, _ in failures)])
+                raise failures[0][1]
             members = running
             if time.monotonic() - saved >= self.checkpoint_seconds:
                 for member in members:
@@ -93,6 +105,13 @@ class Population:
             if members:
                 self.engine.train_epoch(members)
                 on_epoch(members)
+
+    def _save_what_can_be_saved(self, members: list[Member]) -> None:
+        for member in members:
+            try:
+                cache.store_checkpoint(member.spec, self._state(member))
+            except StorageError as error:
+                log.warning(str(error))
 
     def _member(self, spec: NetworkSpec, select: list[Select]) -> Member:
         examples = self.preparation.examples(spec)
