@@ -2,7 +2,7 @@
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
-.PHONY: demo test paper figures publish analyse measure results bench lint
+.PHONY: demo test paper figures publish analyse measure results cost bench lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -24,6 +24,9 @@ measure: .venv/installed  ## measure a published run's networks again, without t
 
 results: .venv/installed  ## docs/results.md again, from the published runs
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.results_page
+
+cost: .venv/installed  ## docs/cost.md again, from config.yaml and the published benchmarks
+	PYTHONPATH=.:workflow .venv/bin/python bench/cost_page.py
 
 bench: .venv/installed  ## compare the engine with the usual tutorials' code on this machine, into results/bench
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost.py

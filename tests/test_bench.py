@@ -10,8 +10,11 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
-from bench import backends, compare, cost, growth, machine, overhead, picture, profile_step
+import yaml
+from bench import backends, compare, cost, cost_page, full_size, growth, machine, overhead, picture, profile_step
 from bench.machine import cores, peak_flops
+from conftest import ROOT
+from workspace import Workspace
 
 from puzzles.base.csvs import write_csv
 from puzzles.config.configuration import load_config
@@ -158,3 +161,33 @@ def test_the_picture_is_drawn_from_the_tables(row: dict, tmp_path: Path, monkeyp
     monkeypatch.setattr("sys.argv", ["picture", "--out", str(tmp_path)])
     picture.main()
     assert (tmp_path / "bench.png").stat().st_size > 20_000
+
+
+def test_the_cost_page_is_made_from_the_published_benchmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert cost_page.PAGE.read_text() == cost_page.render(), "docs/cost.md is older than its tables: make cost"
+
+
+def test_more_cores_than_networks_do_not_help() -> None:
+    table = cost_page.estimate(load_config(yaml.safe_load((ROOT / "config.yaml").read_text())), cost_page.core_speeds())
+    table, total = table.iloc[:-1], table.iloc[-1]
+    assert total.core_hours == pytest.approx(table.core_hours.sum())
+    for row in table.itertuples():
+        assert row.chain <= row.on_64 <= row.on_16 <= row.on_2 <= max(row.core_hours, row.chain)
+        assert row.on_64 == max(row.core_hours / 64, row.chain)
+    assert total.on_64 == table.chain.max()  # one residual network takes longer than all others together on 64 cores
+
+
+def test_what_the_jobs_of_a_run_took(run_once: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run_once.folder)
+    config = load_config(yaml.safe_load(Path("results/tiny/config.yaml").read_text()))
+    table = full_size.jobs("tiny", config).set_index(["experiment", "stage"])
+    assert table.loc[("init_3layer", "train"), "networks"] == 4
+    assert table.loc[("init_3layer", "measure"), "networks"] == 4
+    for stage, count in (
+        ("pretrain", 2),
+        ("train", 3),
+    ):  # two experiments share their networks: either may have trained them
+        shared = table.loc[[("corruption_3layer", stage), ("corruption_3layer_fixed_loss", stage)]]
+        assert shared.networks.sum() == count
+    assert (table.disk_mb > 0).all() and (table.memory_mb > 0).all()
