@@ -2,6 +2,10 @@
 PYTHON ?= python3
 SNAKEMAKE := .venv/bin/snakemake
 
+ifneq ($(words $(CURDIR)),1)
+$(error the folder "$(CURDIR)" has a space in its name, which Snakemake cannot work with: move the project to another folder)
+endif
+
 .PHONY: demo test paper figures publish analyse measure results cost bench lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
@@ -9,6 +13,9 @@ demo: .venv/installed  ## every figure's experiment on the embedded digits, a fe
 
 paper: .venv/installed  ## the whole paper, as config.yaml describes it
 	$(SNAKEMAKE)
+
+fig%: .venv/installed  ## one figure, of a run if one is named: make fig10 RUN=small
+	$(SNAKEMAKE) $@ $(if $(RUN),--configfile workflow/runs/$(RUN).yaml)
 
 figures: .venv/installed  ## every figure and the report of a published run, without training: make figures RUN=demo
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published redraw $(RUN)

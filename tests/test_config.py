@@ -1,7 +1,9 @@
 """The configuration: what the paper asks for, and one clear line for whatever is wrong."""
 
+import copy
 import dataclasses
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,6 +11,8 @@ from conftest import ROOT
 
 from puzzles.base import paths
 from puzzles.base.errors import ConfigError
+from puzzles.config.checks import check_files
+from puzzles.config.choices import note_other_configuration
 from puzzles.config.configuration import Config, load_config, load_config_files
 from puzzles.config.experiments import Network
 from puzzles.config.specs import Architecture, NetworkSpec, batch_bounds
@@ -29,7 +33,12 @@ BROKEN = [
     ("figure", {}, "config: figure: unknown key; expected one of run, data_dir"),
     (f"{INIT}.network.learning_rate", 0.1, f"config: {INIT}.network.learning_rate: unknown key; expected one of dataset"),
     (f"{INIT}.network.lr", "fast", f"config: {INIT}.network.lr: found 'fast', expected type number"),
-    (f"{INIT}.network.lr", "1e-4", "YAML needs a point and a sign: 1.0e-4"),
+    (f"{INIT}.network.lr", 1.0e300, f"config: {INIT}.network.lr: found 1e+300, expected at most"),
+    (f"{INIT}.network.epochs", 10**12, f"config: {INIT}.network.epochs: found 1000000000000, expected at most"),
+    (f"{INIT}.network.input_std", 0, f"config: {INIT}.network.input_std: found 0, expected"),
+    (f"{INIT}.network.input_std", [0.2, 0.2, 0], f"config: {INIT}.network.input_std"),
+    (f"{INIT}.output_image", 99_999, f"config: {INIT}.output_image: found 99999, expected a training image, 0 to 49999"),
+    ("run.name", "a" * 300, "config: run.name: found 'aaa"),
     (f"{INIT}.network.lr", 0, f"config: {INIT}.network.lr: found 0, expected more than 0"),
     (f"{INIT}.network.momentum", 1, f"config: {INIT}.network.momentum: found 1, expected less than 1"),
     (f"{INIT}.network.batch_size", 2.5, f"config: {INIT}.network.batch_size: found 2.5, expected type integer"),
@@ -185,6 +194,63 @@ def test_one_line_for_each_mistake(raw: dict, path: str, value: object, message:
     assert message in str(error.value)
     assert str(error.value).startswith("config: ")
     assert "\n" not in str(error.value)
+
+
+def test_numbers_given_as_text_are_read_as_numbers(raw: dict) -> None:
+    """As ``--config`` gives them, and YAML what has no point or sign: 1e-4."""
+    plain = copy.deepcopy(raw)
+    for path, text, number in (
+        (f"{INIT}.network.lr", "1e-4", 1e-4),
+        (f"{INIT}.network.batch_size", "32", 32),
+        (f"{INIT}.network.input_mean", "0.5", 0.5),
+        ("runtime.population", "1", 1),
+    ):
+        set_at(raw, path, text)
+        set_at(plain, path, number)
+    read = load_config(raw)
+    assert read.experiments == load_config(plain).experiments
+    assert read.runtime == {"population": 1}
+
+
+def test_only_what_runs_decides(raw: dict) -> None:
+    set_at(raw, "experiments.width.network.train_size", 10**6)
+    with pytest.raises(ConfigError, match="found 1000000, expected at most 50000"):
+        load_config(raw)
+    raw["run"]["experiments"] = ["corruption_bn"]
+    assert list(load_config(raw).experiments) == ["corruption_bn"]
+
+
+def test_a_figure_that_a_run_does_not_draw_is_refused_by_its_reason(raw: dict) -> None:
+    raw["run"]["experiments"] = ["width", "train_size"]
+    plan = load_config(raw)
+    plan.check_targets(["-n", "fig03", "results/paper/figures/fig99.png", "--configfile", "fig.yaml"])
+    with pytest.raises(ConfigError, match=r"fig99: found no such figure, expected one of: fig01, fig03, fig19$"):
+        plan.check_targets(["fig99"])
+    with pytest.raises(ConfigError, match=r"fig10: needs corruption_3layer, expected under run.experiments; found width"):
+        plan.check_targets(["fig10"])
+
+
+def test_a_key_that_stands_twice_is_found_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("run: {name: a}\nexperiments:\n  width: {seeds: [0]}\n  width: {seeds: [1]}\n")
+    with pytest.raises(ConfigError, match=rf"{file}: line 4: found the key width a second time"):
+        check_files([file])
+    check_files([ROOT / "config.yaml", *sorted((ROOT / "workflow" / "runs").glob("*.yaml"))])
+
+
+def test_another_configuration_of_a_finished_run_is_said(
+    raw: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    note_other_configuration(load_config(raw))
+    Path("results/paper").mkdir(parents=True)
+    Path("results/paper/config.yaml").write_text(yaml.safe_dump(raw))
+    note_other_configuration(load_config(raw))
+    assert capsys.readouterr().err == ""
+    set_at(raw, f"{INIT}.network.lr", 0.5)
+    note_other_configuration(load_config(raw))
+    said = capsys.readouterr().err
+    assert f"{INIT}.network.lr was 0.01, is 0.5" in said and said.count("\n") == 1
 
 
 def test_the_paper_in_numbers(raw: dict) -> None:

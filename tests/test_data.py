@@ -11,7 +11,7 @@ from conftest import small_spec
 
 from puzzles.base.errors import DataError
 from puzzles.data.dataset import Dataset, checked, read_dataset, read_npz, write_npz
-from puzzles.data.download import Fetch, fetch
+from puzzles.data.download import Fetch, fetch, fetch_to
 from puzzles.data.preparation import Preparation, train_subset
 
 
@@ -147,3 +147,19 @@ def test_random_labels_are_drawn_for_training_and_for_testing(digits: Dataset) -
     for split in ("train_y", "test_y"):
         agree = float((getattr(natural, split) == getattr(random, split)).double().mean())
         assert 0.03 < agree < 0.17
+
+
+def test_a_channel_that_is_the_same_everywhere_is_named_before_training(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    images = draw.integers(256, size=(40, 8, 8, 4), dtype=np.uint8)
+    images[..., 3] = 255  # an opaque alpha channel
+    labels = np.arange(40) % 4
+    np.savez(tmp_path / "mine.npz", train_x=images, train_y=labels, test_x=images, test_y=labels)
+    settings, how = {"source": "npz", "path": "mine.npz"}, Fetch(tmp_path)
+    with pytest.raises(DataError, match=r"^mine.npz from data_dir: channel 3 is 255 everywhere in train_x"):
+        fetch_to(tmp_path / "out.npz", settings, how, [small_spec()])
+    assert not (tmp_path / "out.npz").exists()
+    with pytest.raises(DataError, match="has 4 channels, expected 3, for which input_std has numbers"):
+        fetch_to(tmp_path / "out.npz", settings, how, [small_spec(input_std=(0.2, 0.2, 0.2))])
+    fetch_to(tmp_path / "out.npz", settings, how, [small_spec(input_std=(0.5,))])
+    assert (tmp_path / "out.npz").is_file()

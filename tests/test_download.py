@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import pickle
 import shutil
 import tarfile
 import threading
@@ -170,6 +171,54 @@ def test_cifar_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     archive.write_bytes(archive.read_bytes()[:-5000])
     with pytest.raises(DataError, match=r"cifar-10-python\.tar\.gz: truncated, damaged or wrong archive"):
         fetch("cifar10", {"source": "cifar10"}, Fetch(folder))
+
+
+def test_files_that_are_unpacked_already_are_used_and_checked(tmp_path: Path, real_data: Path) -> None:
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for archive in NAMES:
+        with gzip.open(real_data / "MNIST" / "raw" / archive) as packed:
+            (raw / archive.removesuffix(".gz")).write_bytes(packed.read())
+    dataset, provenance = fetch("mnist", {"source": "mnist"}, Fetch(tmp_path / "data"))
+    assert (provenance["data"], provenance["origin"]) == ("mnist", "unpacked files from data_dir")
+    assert dataset.train_x.shape == (60_000, 28, 28, 1)
+    images = raw / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(DataError, match="not the official ones; put the archive into"):
+        fetch("mnist", {"source": "mnist"}, Fetch(tmp_path / "data"))
+    images.write_bytes(b"")
+    with pytest.raises(DataError, match="missing or damaged"):
+        fetch("mnist", {"source": "mnist"}, Fetch(tmp_path / "data"))
+
+
+def test_unpacked_cifar_is_loaded_only_if_it_is_the_official_one(tmp_path: Path) -> None:
+    """Its files are pickles: one that is not the official one is never opened."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    trap = tmp_path / "sprung"
+    for name in (
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
+        "test_batch",
+        "batches.meta",
+    ):
+        (folder / name).write_bytes(pickle.dumps(Trap(str(trap))))
+    with pytest.raises(DataError, match="cifar-10-batches-py: unpacked files are missing or damaged"):
+        fetch("cifar10", {"source": "cifar10"}, Fetch(tmp_path))
+    assert not trap.exists()
+
+
+class Trap:
+    """A pickle of it writes a file when it is loaded."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return open, (self.path, "w")
 
 
 def test_the_data_cards_have_the_checksums_of_the_code() -> None:

@@ -162,6 +162,14 @@ def test_figures_are_drawn_as_png_and_pdf(drawn: tuple, tmp_path: Path, name: st
     assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
 
 
+def test_figures_depend_on_nothing_of_the_users_matplotlib(drawn: tuple, tmp_path: Path) -> None:
+    plan, tables = drawn
+    draw(FIGURES["scatter"], plan.experiments, tables, tmp_path / "0.png", tmp_path / "0.pdf")
+    with plt.rc_context({"font.family": "serif", "axes.facecolor": "pink", "lines.linewidth": 9, "savefig.bbox": "tight"}):
+        draw(FIGURES["scatter"], plan.experiments, tables, tmp_path / "1.png", tmp_path / "1.pdf")
+    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+
+
 def panel_axes(drawn: tuple, panel: dict) -> tuple[plt.Axes, pd.DataFrame, pd.Series]:
     plan, tables = drawn
     experiment = plan.experiments["init_3layer"]

@@ -94,4 +94,4 @@ def test_a_replaced_data_file_that_is_broken_is_reported_every_time(tmp_path: Pa
     workspace.snakemake("fig02")
     own.write_bytes(own.read_bytes()[:1000])
     for _ in range(2):
-        assert f"{own}: damaged or no npz file" in workspace.snakemake("fig02", ok=False)
+        assert f"{own}: damaged, or no npz file" in workspace.snakemake("fig02", ok=False)

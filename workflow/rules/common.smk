@@ -6,9 +6,11 @@ here = Path(str(workflow.current_basedir)).parent  # the folder workflow/
 sys.path.insert(0, str(here))
 
 from puzzles.base import paths
+from puzzles.config.checks import check_files
 from puzzles.config.configuration import load_config
 from puzzles.base.digests import code_digest, digest
 from puzzles.base.errors import ConfigError
+from puzzles.config.choices import note_other_configuration
 from puzzles.output.reuse import (
     measurement_digest,
     measuring_code,
@@ -23,9 +25,14 @@ set_environment(str(here))
 clear_stale_lock()
 
 try:
+    check_files(workflow.configfiles)
     plan = load_config(config)
+    plan.check_targets(sys.argv[1:])
 except ConfigError as error:
     sys.exit(str(error))
+
+if workflow.is_main_process:
+    note_other_configuration(plan)
 
 reused = reusable(plan)
 

@@ -7,4 +7,6 @@ from puzzles.data.download import Fetch, fetch_to
 
 with job(snakemake) as config:
     how = Fetch(Path(config.raw.get("data_dir", "data")), **config.raw.get("download", {}))
-    fetch_to(Path(snakemake.output.npz), config.raw["datasets"][snakemake.wildcards.dataset], how)
+    name = snakemake.wildcards.dataset
+    specs = [n.spec for e in config.experiments.values() if e.dataset == name for n in e.networks]
+    fetch_to(Path(snakemake.output.npz), config.raw["datasets"][name], how, specs)

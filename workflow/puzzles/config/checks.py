@@ -1,8 +1,11 @@
 """Check a configuration. An error is one line: the key, what was found, what was expected."""
 
+import contextlib
+import copy
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -25,6 +28,7 @@ EXPECTED = {
     "maximum": "at most {}",
     "exclusiveMaximum": "less than {}",
     "pattern": "to match {}",
+    "maxLength": "at most {} characters",
     "minItems": "at least {} item(s)",
     "minProperties": "at least {} entry",
     "uniqueItems": "no item twice",
@@ -43,6 +47,33 @@ def check_schema(raw: object) -> None:
     errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
     if errors:
         raise ConfigError(_one_line(jsonschema.exceptions.best_match(errors)))
+
+
+def with_numbers(raw: dict) -> dict:
+    """The configuration with text in place of a number read as that number, as ``--config`` gives it (and YAML 1e-4).
+
+    Only where the schema asks for a number, so that what is text stays text.
+    """
+    raw = copy.deepcopy(raw)
+    for error in jsonschema.Draft202012Validator(_schema()).iter_errors(raw):
+        for part in (error, *_below(error)):
+            if part.validator == "type" and part.validator_value in ("integer", "number") and isinstance(part.instance, str):
+                _set(raw, list(part.absolute_path), part.instance, int if part.validator_value == "integer" else float)
+    return raw
+
+
+def _below(error: jsonschema.ValidationError) -> Iterator[jsonschema.ValidationError]:
+    for part in error.context or ():
+        yield part
+        yield from _below(part)
+
+
+def _set(raw: object, path: list, text: str, number: type[int] | type[float]) -> None:
+    node: Any = raw
+    for step in path[:-1]:
+        node = node[step]
+    with contextlib.suppress(ValueError):
+        node[path[-1]] = int(text) if number is int or text.strip().lstrip("+-").isdigit() else float(text)
 
 
 def check_value(key: str, axis: str, value: float) -> None:
@@ -93,10 +124,14 @@ def _one_line(error: jsonschema.ValidationError, key: str = "") -> str:
         return f"config: {_join(key, found)}: bad name; expected to match {wanted}"
     wanted = error.schema.get("description", "") if rule == "oneOf" else wanted
     expected = EXPECTED[rule].format(_listed(wanted)) if rule in EXPECTED else error.schema.get("description", str(wanted))
-    hint = ""
-    if rule == "type" and wanted == "number" and isinstance(found, str) and "e" in found.lower():
-        hint = " (YAML needs a point and a sign: 1.0e-4)"
-    return f"config: {key}: found {found!r}, expected {expected}{hint}"
+    return f"config: {key}: found {_short(found)}, expected {expected}"
+
+
+def _short(found: object) -> str:
+    text = repr(found)
+    return (
+        text if len(text) <= 100 else f"{text[:60]} ... ({len(found) if isinstance(found, str) else len(text)} characters)"
+    )
 
 
 def _join(key: str, last: str) -> str:
@@ -185,3 +220,29 @@ def check_architecture(key: str, architecture: Architecture) -> None:
         raise ConfigError(f"config: {key}.batch_norm: found it with bias: {architecture.bias}, expected {expected}")
     if architecture.builder == "conv" and not architecture.widths:
         raise ConfigError(f"config: {key}.widths: missing; expected the filters of each convolution")
+
+
+def check_files(files: Iterable[str | Path]) -> None:
+    """Raise an error if a configuration file has one key twice: YAML takes the last and says nothing.
+
+    Raises:
+        ConfigError: the file, the line and the key.
+    """
+    for file in files:
+        for node in _mappings(yaml.compose(Path(file).read_text())):
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                    if key.value in seen:
+                        line = key.start_mark.line + 1
+                        raise ConfigError(f"{file}: line {line}: found the key {key.value} a second time, expected it once")
+                    seen.add(key.value)
+
+
+def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        yield node
+    if isinstance(node, yaml.CollectionNode):
+        for entry in node.value:
+            for part in entry if isinstance(entry, tuple) else (entry,):
+                yield from _mappings(part)

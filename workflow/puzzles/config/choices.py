@@ -1,12 +1,14 @@
 """List the settings that are our choice, from the comments of config.yaml, and those that a run has changed."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from puzzles.base import paths
+from puzzles.config.configuration import Config
 
 OURS = "our choice"
 MISSING = object()
@@ -34,13 +36,36 @@ def our_choices(raw: dict, path: Path = paths.PAPER_CONFIG) -> list[dict]:
 
 def changes(raw: dict, path: Path = paths.PAPER_CONFIG) -> list[dict]:
     """Every setting that differs from config.yaml: its key, the value there and the value here (empty if missing)."""
-    before, after = (dict(_leaves(tree)) for tree in (yaml.safe_load(path.read_text()), raw))
+    return [{"key": key, "paper": was, "here": now} for key, was, now in _differences(yaml.safe_load(path.read_text()), raw)]
+
+
+def note_other_configuration(config: Config) -> None:
+    """Say on the terminal if the last finished run of this name had another configuration: its results will be replaced."""
+    finished = Path(paths.run(config.run, "config.yaml"))
+    if not finished.is_file():
+        return
+    found = [
+        row for row in _differences(yaml.safe_load(finished.read_text()), config.raw) if not row[0].startswith("runtime.")
+    ]
+    if found:
+        listed = ", ".join(f"{key} was {was or 'missing'}, is {now or 'missing'}" for key, was, now in found[:3])
+        more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+        print(
+            f"{finished.parent} was made with another configuration ({listed}{more}); what differs is replaced."
+            " To keep both, give this one a name of its own: run.name",
+            file=sys.stderr,
+        )
+
+
+def _differences(before: dict, after: dict) -> list[tuple[str, str, str]]:
+    """Key, value before and value after (empty if missing) of every setting that differs, but for the folder of the data."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
     rows = []
-    for key in [*before, *(k for k in after if k not in before)]:
-        pair = [before.get(key, MISSING), after.get(key, MISSING)]
+    for key in [*old, *(k for k in new if k not in old)]:
+        pair = [old.get(key, MISSING), new.get(key, MISSING)]
         if pair[0] != pair[1] and key[0] != "data_dir":
             was, now = ("" if value is MISSING else _short(value) for value in pair)
-            rows.append({"key": ".".join(key), "paper": was, "here": now})
+            rows.append((".".join(key), was, now))
     return rows
 
 

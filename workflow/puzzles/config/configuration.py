@@ -1,12 +1,14 @@
 """Load a configuration: validate it before anything runs, then expand its sweeps into networks."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from puzzles.base.errors import ConfigError
-from puzzles.config.checks import check_schema, expect_known
+from puzzles.config.checks import check_schema, expect_known, with_numbers
 from puzzles.config.expand import expand
 from puzzles.config.experiments import Experiment
 from puzzles.config.specs import NetworkSpec, Select
@@ -37,6 +39,20 @@ class Config:
                 found.update({s.name: s for s in experiment.select})
         return list(found.values())
 
+    def check_targets(self, words: Iterable[str]) -> None:
+        """Raise an error if a word asks for a figure that this run does not draw.
+
+        Raises:
+            ConfigError: there is no such figure, or its experiments are not part of this run.
+        """
+        for word in words:
+            if not re.fullmatch(r"fig[A-Za-z0-9_]+", word) or word in self.figures:
+                continue
+            if word not in self.raw["figures"]:
+                raise ConfigError(f"{word}: found no such figure, expected one of: {', '.join(sorted(self.figures))}")
+            needed = ", ".join(_panels_experiments(self.raw["figures"][word]))
+            raise ConfigError(f"{word}: needs {needed}, expected under run.experiments; found {', '.join(self.experiments)}")
+
     def figure_experiments(self, figure: str) -> list[str]:
         """The experiments that a figure is drawn from, in the order of its panels."""
         return _panels_experiments(self.figures[figure])
@@ -49,6 +65,7 @@ def load_config(raw: dict) -> Config:
         ConfigError: one line with the key, what was found and what was expected.
     """
     given = _without_nulls(raw)
+    given = with_numbers(given) if isinstance(given, dict) else given
     check_schema(given)
     assert isinstance(given, dict)  # says the schema
     raw = given
@@ -57,12 +74,12 @@ def load_config(raw: dict) -> Config:
     chosen = known if chosen == "all" else chosen
     for name in chosen:
         expect_known("run.experiments", name, known, "experiment")
-    experiments = {name: expand(name, raw) for name in known}
+    experiments = {name: expand(name, raw) for name in chosen}
     for name, figure in raw["figures"].items():
-        _check_figure(name, figure, experiments)
+        _check_figure(name, figure, experiments, known)
     figures = {name: _of_this_run(figure, chosen) for name, figure in raw["figures"].items()}
     figures = {name: _with_notes(f, experiments, raw["datasets"]) for name, f in figures.items() if f["panels"]}
-    return Config(raw, raw["run"]["name"], {n: experiments[n] for n in chosen}, figures)
+    return Config(raw, raw["run"]["name"], experiments, figures)
 
 
 def load_config_files(*paths: str | Path) -> Config:
@@ -118,14 +135,15 @@ def _with_notes(figure: dict, experiments: dict[str, Experiment], datasets: dict
     return {**figure, "caption": " ".join([figure["caption"], *notes])}
 
 
-def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment]) -> None:
+def _check_figure(name: str, figure: dict, experiments: dict[str, Experiment], known: list[str]) -> None:
+    """Check the panels of a figure; of experiments that are not part of this run, only that there are such."""
     for i, panel in enumerate(figure["panels"]):
         key = f"figures.{name}.panels.{i}"
         _check_kind(key, panel)
-        for where in ("experiment", "experiments"):
-            for known in panel_experiments(panel) if where in panel else ():
-                expect_known(f"{key}.{where}", known, list(experiments), "experiment")
-        if "experiments" in panel:
+        for experiment_name in panel_experiments(panel):
+            where = "experiments" if "experiments" in panel else "experiment"
+            expect_known(f"{key}.{where}", experiment_name, known, "experiment")
+        if "experiments" in panel or panel["experiment"] not in experiments:
             continue
         experiment = experiments[panel["experiment"]]
         expect_known(f"{key}.norm", panel.get("norm", experiment.norms[0]), list(experiment.norms), "norm")

@@ -37,6 +37,9 @@ def expand(name: str, raw: dict) -> Experiment:
     if count > 1:
         same = ", ".join(f"{n.group} {n.axis} {n.value:g} seed {n.spec.seed}" for n in networks if n.spec.hash == twice)
         raise ConfigError(f"{key}: found {count} networks with the same spec ({same}), expected each only once")
+    form = known_form(raw["datasets"][networks[0].spec.dataset])
+    if form is not None and e.get("output_image", 0) >= form[2]:
+        raise ConfigError(f"{key}.output_image: found {e['output_image']}, expected a training image, 0 to {form[2] - 1}")
     select = tuple(_select(s, e.get("max_train_error", 0.0)) for s in e.get("select", ["last"]))
     names = [s.name for s in select]
     if len(set(names)) < len(names):

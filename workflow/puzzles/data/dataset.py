@@ -101,7 +101,7 @@ def read_npz(path: str | Path, name: str) -> Dataset:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
     except Exception as error:  # zipfile, zlib and numpy raise different ones for a damaged file
-        raise DataError(f"{path}: damaged or no npz file ({type(error).__name__}: {error})".replace("\n", " ")) from error
+        raise DataError(f"{path}: damaged, or no npz file; expected one with {', '.join(KEYS)} (numpy.savez)") from error
     return checked(arrays, str(path), name)
 
 

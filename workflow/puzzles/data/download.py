@@ -7,6 +7,7 @@ import logging
 import socket
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from puzzles.base.errors import DataError
 from puzzles.base.files import atomic
 from puzzles.base.randomness import generator
 from puzzles.config.checks import known_form
+from puzzles.config.specs import NetworkSpec
 from puzzles.data.dataset import Dataset, checked, read_npz, write_npz
+from puzzles.data.preparation import check_images
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +47,18 @@ class Fetch:
     pause: float = 2.0  # seconds before the second try, twice as long before each further one
 
 
-def fetch_to(npz: Path, settings: dict, how: Fetch) -> None:
+def fetch_to(npz: Path, settings: dict, how: Fetch, specs: Iterable[NetworkSpec] = ()) -> None:
     """Get the data set that a file is named after; write it there, and beside it its provenance as JSON.
 
     Args:
         settings: its entry under ``datasets`` in the configuration.
+        specs: of networks that are to be trained on it.
 
     Raises:
-        DataError: as ``fetch``.
+        DataError: as ``fetch``; or a network cannot be trained on these images (``check_images``).
     """
     dataset, provenance = fetch(npz.stem, settings, how)
+    check_images(dataset, specs, provenance["origin"])
     with atomic(npz.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(provenance, indent=1, sort_keys=True) + "\n")
     write_npz(dataset, npz)
@@ -146,29 +151,52 @@ def _torchvision(name: str, source: str, how: Fetch) -> tuple[Dataset, str]:
     from torchvision.datasets.utils import check_integrity
 
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "mnist": datasets.MNIST}[source]
+    unpacked = how.data_dir / ("MNIST/raw/train-images-idx3-ubyte" if source == "mnist" else kind.base_folder)
+    archive = "train-images-idx3-ubyte.gz" if source == "mnist" else kind.filename
+    if unpacked.exists() and _find(how.data_dir, archive) is None:
+        return _unpacked(kind, source, name, how.data_dir, unpacked), "unpacked files from data_dir"
     with tempfile.TemporaryDirectory(prefix="puzzles-") as scratch:
         target = Path(scratch) / ("MNIST/raw" if source == "mnist" else "")
         target.mkdir(parents=True, exist_ok=True)
         archives = kind.resources if source == "mnist" else [(kind.filename, kind.tgz_md5)]
         own = 0
         for archive, md5 in archives:
-            found = _find(how.data_dir, archive)
-            if found is None:
+            place = _find(how.data_dir, archive)
+            if place is None:
                 continue
-            if not check_integrity(found, md5):
-                actual = hashlib.md5(found.read_bytes(), usedforsecurity=False).hexdigest()
-                raise DataError(f"{found}: truncated, damaged or wrong archive: md5 is {actual}, expected {md5}")
-            (target / archive).symlink_to(found.resolve())
+            if not check_integrity(place, md5):
+                actual = hashlib.md5(place.read_bytes(), usedforsecurity=False).hexdigest()
+                raise DataError(f"{place}: truncated, damaged or wrong archive: md5 is {actual}, expected {md5}")
+            (target / archive).symlink_to(place.resolve())
             own += 1
         if own < len(archives):
             _download(kind, scratch, [archive for archive, _ in archives], how)
         else:
             log.info("%s: using the archives in %s", name, how.data_dir)
-        parts = {split: kind(scratch, train=split == "train", download=True) for split in ("train", "test")}
-        arrays = {f"{split}_x": np.asarray(part.data) for split, part in parts.items()}
-        arrays |= {f"{split}_y": np.asarray(part.targets) for split, part in parts.items()}
+        found = checked(_arrays(kind, scratch, download=True), source, name)
     origin = "archives from data_dir" if own == len(archives) else "torchvision's download"
-    return checked(arrays, source, name), f"{origin}, md5 verified"
+    return found, f"{origin}, md5 verified"
+
+
+def _arrays(kind: type, root: str | Path, download: bool) -> dict[str, np.ndarray]:
+    parts = {split: kind(root, train=split == "train", download=download) for split in SPLITS}
+    arrays = {f"{split}_x": np.asarray(part.data) for split, part in parts.items()}
+    return arrays | {f"{split}_y": np.asarray(part.targets) for split, part in parts.items()}
+
+
+def _unpacked(kind: type, source: str, name: str, root: Path, place: Path) -> Dataset:
+    """What torchvision reads where archives have been unpacked: CIFAR's files by their md5, MNIST's by the fingerprint.
+
+    Raises:
+        DataError: files are missing, or not the official ones (CIFAR's are pickles, which are loaded only if they are).
+    """
+    try:
+        dataset = checked(_arrays(kind, root, download=False), str(place), name)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise DataError(f"{place}: unpacked files are missing or damaged; put the archive into {root}/ instead") from error
+    if any(fingerprint(dataset, split) != OFFICIAL.get((source, split), fingerprint(dataset, split)) for split in SPLITS):
+        raise DataError(f"{place}: unpacked files are not the official ones; put the archive into {root}/ instead")
+    return dataset
 
 
 def _find(data_dir: Path, archive: str) -> Path | None:

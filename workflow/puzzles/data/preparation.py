@@ -1,5 +1,6 @@
 """Prepare the examples of one network: a subset of a data set, its labels, its scaled images."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +97,29 @@ class Preparation:
             black = -mean / std
             self._scaled[key] = (train.to(self.device), test.to(self.device), black.to(self.device))
         return self._scaled[key]
+
+
+def check_images(dataset: Dataset, specs: Iterable[NetworkSpec], place: str) -> None:
+    """Look at the pixels once, before anything trains: what networks on them need.
+
+    Args:
+        place: where the data are from, for the message.
+
+    Raises:
+        DataError: numbers for other channels than the images have; or a channel that is the same in every image, where its
+            standard deviation is to divide it.
+    """
+    channels = dataset.train_x.shape[-1]
+    flat = dataset.train_x.reshape(-1, channels)
+    constant = [k for k in range(channels) if flat[:, k].min() == flat[:, k].max()]
+    for spec in {_scaling(spec): spec for spec in specs}.values():
+        for field in ("input_mean", "input_std"):
+            count = len(getattr(spec, field))
+            if count not in (0, 1, channels):
+                raise DataError(f"{place}: has {channels} channels, expected {count}, for which {field} has numbers")
+        if constant and not spec.input_std:
+            found = f"channel {constant[0]} is {flat[0, constant[0]]} everywhere in train_x"
+            raise DataError(f"{place}: {found}, expected it to differ (or numbers for input_std)")
 
 
 def _scaling(spec: NetworkSpec) -> tuple:

@@ -124,8 +124,10 @@ def r_squared_text(value: float) -> str:
 
 @contextmanager
 def figure(rows: int, columns: int) -> Iterator[tuple[plt.Figure, list[plt.Axes]]]:
-    """A figure of panels in the house style, closed afterwards."""
-    with plt.rc_context(SETTINGS):
+    """A figure of panels in the house style, closed afterwards. Nothing of the user's matplotlib settings is in it."""
+    with plt.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
         size = (PANEL[0] * columns + 0.9, PANEL[1] * rows + 0.9)
         drawn, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
         try:
