@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -34,10 +35,16 @@ class Config:
     def snapshots(self, spec: NetworkSpec) -> list[Select]:
         """All snapshots of a network that experiments of this run need, so that it is trained only once."""
         found = {Select("last").name: Select("last")}
+        return list((found | self._selects.get(spec.hash, {})).values())
+
+    @cached_property
+    def _selects(self) -> dict[str, dict[str, Select]]:
+        """Every snapshot asked for, by hash of the spec and name."""
+        found: dict[str, dict[str, Select]] = {}
         for experiment in self.experiments.values():
-            if any(n.spec.hash == spec.hash for n in experiment.networks):
-                found.update({s.name: s for s in experiment.select})
-        return list(found.values())
+            for network in experiment.networks:
+                found.setdefault(network.spec.hash, {}).update({s.name: s for s in experiment.select})
+        return found
 
     def check_targets(self, words: Iterable[str]) -> None:
         """Raise an error if a word asks for a figure that this run does not draw.

@@ -1,5 +1,6 @@
 """Specs: frozen descriptions of everything that determines the weights of a trained network, and their hashes."""
 
+import functools
 import hashlib
 import json
 import typing
@@ -111,8 +112,13 @@ def as_dict(spec: "DataclassInstance") -> dict:
 
 def from_dict(kind: type[Description], values: dict) -> Description:
     """The inverse of ``as_dict``; numbers and lists take the type of their field, so 1 and 1.0 give one hash."""
-    types = typing.get_type_hints(kind)
+    types = _types_of(kind)
     return kind(**{name: _coerce(types[name], value) for name, value in values.items()})
+
+
+@functools.cache
+def _types_of(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def canonical(spec: NetworkSpec) -> str:
