@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -231,8 +232,20 @@ def test_without_a_gpu_training_falls_back_to_the_cpu_and_says_so(
     assert cache.load_entry(small_spec(epochs=1), digits.digest)
 
 
-def test_each_job_takes_a_gpu_of_its_own_while_there_is_one(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_job_takes_a_gpu_of_its_own_and_waits_while_there_is_none(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     monkeypatch.setattr(devices, "_taken", [])
-    assert [devices._take_gpu(2) for _ in range(3)] == [0, 1, 0]  # the third shares
-    devices._taken[1].release()
-    assert devices._take_gpu(2) == 1
+    monkeypatch.setattr(tempfile, "tempdir", str(workdir))
+    two, waits = ["GPU-a", "GPU-b"], []
+
+    def free_the_second(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            devices._taken[1].release()
+
+    assert [devices._take_gpu(two) for _ in range(2)] == [0, 1]
+    assert devices._take_gpu(two, free_the_second) == 1
+    assert len(waits) == 3 and caplog.text.count("waiting for one") == 1
+    assert devices._take_gpu(["GPU-c"]) == 0  # that of another machine, or another partition of the same one

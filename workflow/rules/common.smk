@@ -2,12 +2,14 @@
 import sys
 from pathlib import Path
 
+DRY = {"-n", "--dry-run", "--dryrun"}
 here = Path(str(workflow.current_basedir)).parent  # the folder workflow/
 sys.path.insert(0, str(here))
 
 from puzzles.base import paths
 from puzzles.config.checks import check_files
 from puzzles.config.configuration import load_config
+from puzzles.config.work import minutes
 from puzzles.base.digests import code_digest, digest
 from puzzles.base.errors import ConfigError
 from puzzles.config.choices import note_other_configuration
@@ -22,7 +24,8 @@ from puzzles.base.stale_lock import clear_stale_lock
 from puzzles.base.environment import has_gpu, set_environment
 
 set_environment(str(here))
-clear_stale_lock()
+if workflow.is_main_process and not DRY & set(sys.argv):
+    clear_stale_lock()
 
 try:
     check_files(workflow.configfiles)
@@ -44,23 +47,57 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-def gpus():
-    """How many GPUs a job that trains or measures takes."""
-    return int(has_gpu() and plan.runtime.get("device", "auto") != "cpu")
+def gpus(rule):
+    """How many GPUs a job of a rule asks for.
+
+    The configuration decides (runtime.device), or a profile (set-resources). Where neither says, this machine is asked, but
+    only if the jobs run here: on a cluster it says nothing about the nodes.
+    """
+    set_by_profile = workflow.resource_settings.overwrite_resources.get(rule, {})
+    if "gpu" in set_by_profile:
+        return int(set_by_profile["gpu"].value)
+    device = plan.runtime.get("device", "auto")
+    return int(device == "cuda" or (device == "auto" and workflow.local_exec and has_gpu()))
 
 
-def processes(networks):
+def missing(networks):
+    """The networks that are not in the cache."""
+    return [n for n in networks if not paths.cached_network(n.spec.hash).is_file()]
+
+
+def processes(rule, networks):
     """How many processes a training job asks for: one for each network that is not in the cache.
 
-    Snakemake grants at most as many threads as there are cores, and each process uses one. On a GPU one process trains all.
+    Snakemake grants at most as many threads as there are cores, or as a profile's max-threads says, and each process uses
+    one. On a GPU one process trains all.
     """
-    missing = sum(not paths.cached_network(n.spec.hash).is_file() for n in networks)
-    return 1 if gpus() else max(1, missing)
+    return 1 if gpus(rule) else max(1, len(missing(networks)))
 
 
-def training_memory(wildcards, threads):
-    """MB of memory: 3000 for the scaled images, which the processes share, and 1000 for each process."""
-    return 3000 + 1000 * threads
+def training_memory(wildcards, threads, attempt):
+    """MB of memory: 3000 for the scaled images, which the processes share, and 1000 for each process; more when it failed."""
+    return (3000 + 1000 * threads) * attempt
+
+
+def training_minutes(rule, networks):
+    """A function of a job: the minutes of run time to ask for; twice as many at a second attempt, and so on."""
+
+    def of_job(wildcards, threads, attempt):
+        todo = [n.spec for n in missing(networks(wildcards))]
+        dataset = plan.raw["datasets"][plan.experiments[wildcards.experiment].dataset]
+        return minutes(todo, dataset, threads, bool(gpus(rule))) * attempt
+
+    return of_job
+
+
+def experiment_networks(wildcards):
+    """The networks of an experiment."""
+    return plan.experiments[wildcards.experiment].networks
+
+
+def experiment_pretrainings(wildcards):
+    """Those that they start from."""
+    return plan.experiments[wildcards.experiment].pretrainings
 
 
 def out(*parts):

@@ -17,8 +17,9 @@ rule measure:
     conda:
         "../../envs/environment.yml"
     resources:
-        mem_mb=4000,
-        gpu=gpus(),
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+        gpu=lambda w: gpus("measure"),
     params:
         experiment=lambda w: measurement_digest(plan.experiments[w.experiment]),
         code=measuring_code(),

@@ -10,11 +10,11 @@ rule pretrain:
     priority: 1  # before measuring and drawing, whose jobs take one core each
     conda:
         "../../envs/environment.yml"
-    threads: lambda w: processes(plan.experiments[w.experiment].pretrainings)
+    threads: lambda w: processes("pretrain", experiment_pretrainings(w))
     resources:
         mem_mb=training_memory,
-        runtime=720,
-        gpu=gpus(),
+        runtime=training_minutes("pretrain", experiment_pretrainings),
+        gpu=lambda w: gpus("pretrain"),
     params:
         specs=lambda w: digest(plan.experiments[w.experiment].pretrainings),
     message:
@@ -37,11 +37,11 @@ rule train_shard:
     priority: 1  # before measuring and drawing, whose jobs take one core each
     conda:
         "../../envs/environment.yml"
-    threads: lambda w: processes(shard_networks(w))
+    threads: lambda w: processes("train_shard", shard_networks(w))
     resources:
         mem_mb=training_memory,
-        runtime=720,
-        gpu=gpus(),
+        runtime=training_minutes("train_shard", shard_networks),
+        gpu=lambda w: gpus("train_shard"),
     params:
         specs=lambda w: digest(plan.experiments[w.experiment].networks),
     message:
@@ -65,11 +65,11 @@ rule train:
     priority: 1  # before measuring and drawing, whose jobs take one core each
     conda:
         "../../envs/environment.yml"
-    threads: lambda w: processes(plan.experiments[w.experiment].networks)
+    threads: lambda w: processes("train", experiment_networks(w))
     resources:
         mem_mb=training_memory,
-        runtime=720,
-        gpu=gpus(),
+        runtime=training_minutes("train", experiment_networks),
+        gpu=lambda w: gpus("train"),
     params:
         specs=lambda w: digest(
             plan.experiments[w.experiment].networks,

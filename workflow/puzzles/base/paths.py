@@ -1,5 +1,7 @@
 """All file names of the project. Those of a run are relative to the working directory."""
 
+import os
+import tempfile
 from pathlib import Path
 
 RESULTS = Path("results")
@@ -50,9 +52,9 @@ def network_lock(spec_hash: str) -> Path:
     return CACHE / "locks" / f"{spec_hash}.lock"
 
 
-def gpu_lock(index: int) -> Path:
-    """Held by the process that trains on a GPU of this machine."""
-    return CACHE / "locks" / f"gpu-{index}.lock"
+def gpu_lock(identifier: str) -> Path:
+    """Held by the process that trains on a GPU: outside the project, so that two projects of a user take turns."""
+    return Path(tempfile.gettempdir()) / f"puzzles-{os.getuid()}-gpu-{identifier}.lock"
 
 
 def run(name: str, *parts: str) -> str:

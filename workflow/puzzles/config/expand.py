@@ -53,7 +53,7 @@ def expand(name: str, raw: dict) -> Experiment:
         select,
         tuple(e.get("norms", NORMS)),
         tuple(group for group, g in groups.items() if g.get("fit", True)),
-        e.get("shards", 1),
+        e.get("shards", raw.get("runtime", {}).get("shards", 1)),
         e.get("output_image", 0),
         e.get("reference_images", 100),
     )

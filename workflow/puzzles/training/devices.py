@@ -1,6 +1,8 @@
 """Choose where networks train and are measured; never part of a spec."""
 
 import logging
+import time
+from collections.abc import Callable
 
 import torch
 
@@ -15,11 +17,10 @@ _taken: list[Lock] = []  # held until this process ends
 def choose_device(wanted: str) -> torch.device:
     """The device for ``auto``, ``cpu`` or ``cuda``; without a GPU the CPU, and the log says so.
 
-    Of several GPUs a job takes one that no other job on this machine has taken; only when all are taken it shares the first
-    (Snakemake's resource ``gpu`` starts no more jobs than there are GPUs, unless it is told to).
+    Of several GPUs a job takes one that no other job on this machine has taken, and waits while there is none.
     """
     if wanted != "cpu" and torch.cuda.is_available():
-        index = _take_gpu(torch.cuda.device_count())
+        index = _take_gpu([_identifier(k) for k in range(torch.cuda.device_count())])
         torch.cuda.set_device(index)  # streams and graphs are made on the current device
         log.info("computing on GPU %d, %s", index, torch.cuda.get_device_name(index))
         return torch.device("cuda", index)
@@ -29,11 +30,20 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cpu")
 
 
-def _take_gpu(count: int) -> int:
-    for index in range(count):
-        lock = Lock(paths.gpu_lock(index))
-        if lock.acquire():
-            _taken.append(lock)
-            return index
-    log.warning("all GPUs are taken by other jobs: sharing GPU 0")
-    return 0
+def _identifier(index: int) -> str:
+    """What tells a GPU from all others, whatever its index in this process."""
+    return str(torch.cuda.get_device_properties(index).uuid)
+
+
+def _take_gpu(identifiers: list[str], wait: Callable[[float], None] = time.sleep) -> int:
+    said = False
+    while True:
+        for index, identifier in enumerate(identifiers):
+            lock = Lock(paths.gpu_lock(identifier))
+            if lock.acquire():
+                _taken.append(lock)
+                return index
+        if not said:
+            log.info("all %d GPUs are taken by other jobs: waiting for one", len(identifiers))
+            said = True
+        wait(1)
