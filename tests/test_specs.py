@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import small_spec
+import yaml
+from bench.compare import BATCH, operations
+from conftest import ROOT, small_spec
 
 from puzzles.base.randomness import generator
 from puzzles.config.configuration import load_config
 from puzzles.config.experiments import Network
 from puzzles.config.specs import Architecture, NetworkSpec, Select, as_dict, canonical, from_dict
+from puzzles.config.work import minutes, multiply_adds
 
 
 def test_golden_hashes(raw: dict) -> None:
@@ -104,3 +107,21 @@ def test_first_zero_train_error_takes_the_first_such_epoch_and_else_the_last() -
 def test_snapshot_names() -> None:
     names = [Select("last").name, Select("closest_to_train_loss", 0.006).name, Select("within", 0.0044, 0.0001).name]
     assert names == ["last", "closest_to_train_loss_0.006", "within_0.0044_0.0001"]
+
+
+@pytest.mark.parametrize("name", ["conv3_64", "conv3_24", "conv3_34", "conv5", "conv5_16", "resnet56"])
+def test_operations_are_counted_as_torch_counts_them(name: str) -> None:
+    """Convolutions and products of the forward pass; biases, ReLU and batch norm are not counted."""
+    architecture = from_dict(Architecture, yaml.safe_load((ROOT / "config.yaml").read_text())["architectures"][name])
+    channels, side = (1, 28) if name == "conv3_34" else (3, 32)
+    assert 2 * multiply_adds(architecture, channels, side) == operations(architecture, channels, side, 10)[0] // BATCH
+
+
+def test_more_work_asks_for_more_time() -> None:
+    spec = small_spec(epochs=100, train_size=0, architecture=Architecture("resnet", depth=56), dataset="cifar10")
+    data = {"source": "cifar10"}
+    one, more = minutes([spec], data, 1, False), minutes([spec] * 4, data, 1, False)
+    assert minutes([], data, 1, False) < one < more
+    assert minutes([spec] * 4, data, 4, False) == one == minutes([spec] * 4, data, 64, False)  # a network is one thread
+    assert one < minutes([replace(spec, epochs=200)], data, 1, False)
+    assert minutes([spec], data, 1, True) < one

@@ -167,6 +167,11 @@ def everything_behind(*experiments):
     return files + [p.with_suffix(s).as_posix() for p in sorted(stored) for s in (".npz", ".json")]
 
 
+def pictures(*figures):
+    """The files of figures."""
+    return [out("figures", name + end) for name in figures for end in (".png", ".pdf")]
+
+
 def figure_tables(*folder):
     """An input function: the tables in a folder of all experiments that a figure shows."""
     return lambda w: [out(*folder, f"{name}.csv") for name in plan.figure_experiments(w.figure)]

@@ -33,7 +33,7 @@ for figure in plan.figures:
             figure
         input:
             everything_behind(*plan.figure_experiments(figure)),
-            expand(rules.figure.output, figure=figure),
+            pictures(figure),
         localrule: True
         message:
             f"{figure}: {out('figures', figure)}.png and .pdf"

@@ -59,7 +59,7 @@ rule aggregate:
             name: expand(out("tables", name, "{experiment}.csv"), experiment=plan.experiments)
             for name in paths.ANALYSES
         },
-        networks=expand(rules.measure.output.measurements, experiment=plan.experiments),
+        networks=[out("measurements", f"{e}.csv") for e in plan.experiments],
     output:
         **{name: out("tables", f"{name}.csv") for name in paths.ANALYSES},
         networks=out("tables", "networks.csv"),
@@ -79,8 +79,8 @@ rule judge:
     input:
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
-        history=expand(rules.train.output.history, experiment=plan.experiments),
-        correct=expand(rules.measure.output.correct, experiment=plan.experiments),
+        history=[out("history", f"{e}.csv") for e in plan.experiments],
+        correct=[out("correct", f"{e}.npz") for e in plan.experiments],
     output:
         scorecard=out("tables", "scorecard.csv"),
     log:

@@ -1,6 +1,6 @@
 rule write_report:
     input:
-        figures=expand(rules.figure.output, figure=plan.figures),
+        figures=pictures(*plan.figures),
         networks=rules.aggregate.output.networks,
         fits=rules.aggregate.output.fits,
         ranks=rules.aggregate.output.ranks,
