@@ -6,7 +6,7 @@ ifneq ($(words $(CURDIR)),1)
 $(error the folder "$(CURDIR)" has a space in its name, which Snakemake cannot work with: move the project to another folder)
 endif
 
-.PHONY: demo test paper figures publish analyse measure results cost bench lint
+.PHONY: demo test paper figures publish analyse measure verify usage clean prune results cost bench lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -28,6 +28,18 @@ analyse: .venv/installed  ## the tables of a published run again, with today's a
 
 measure: .venv/installed  ## measure a published run's networks again, without training: make measure RUN=paper [DATA_DIR=data]
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published measure $(RUN) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+
+verify: .venv/installed  ## check finished and published runs against their checksums and specs: make verify [RUN=demo]
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.upkeep verify $(RUN)
+
+usage: .venv/installed  ## what runs, data and cache take on disk
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.upkeep usage
+
+clean: .venv/installed  ## remove a run's results, but not the cache: make clean RUN=demo
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.upkeep clean $(RUN)
+
+prune: .venv/installed  ## remove networks from the cache that no run has
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.upkeep prune
 
 results: .venv/installed  ## docs/results.md again, from the published runs
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.results_page

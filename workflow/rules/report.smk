@@ -17,6 +17,7 @@ rule write_report:
         provenance=out("provenance.json"),
         specs=out("specs.json"),
         config=out("config.yaml"),
+        checksums=out("checksums.txt"),
     log:
         logs("report.log"),
     benchmark:

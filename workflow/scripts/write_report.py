@@ -11,6 +11,7 @@ from puzzles.config.job import job
 from puzzles.output.provenance import collect
 from puzzles.output.report import Results, render
 from puzzles.output.reuse import resolved_specs
+from puzzles.output.upkeep import write_checksums
 
 with job(snakemake) as config:
     pictures = {Path(path).stem: Path(path) for path in snakemake.input.figures if path.endswith(".png")}
@@ -27,3 +28,4 @@ with job(snakemake) as config:
     for name, text in texts.items():
         with atomic(snakemake.output[name]) as temporary:
             temporary.write_text(text)
+    write_checksums(Path(snakemake.output.config).parent)

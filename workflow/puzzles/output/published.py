@@ -29,6 +29,7 @@ from puzzles.config.configuration import Config, load_config
 from puzzles.output.plots import FigureTables, draw
 from puzzles.output.provenance import commit
 from puzzles.output.report import Results, render
+from puzzles.output.upkeep import write_checksums
 from puzzles.output.weights import keep_weights, measure_published
 
 RUN_TABLES = (*paths.ANALYSES, "scorecard")
@@ -66,6 +67,7 @@ def publish(run: str, weights: bool = False) -> Path:
         shutil.copy(source / file, new / file)
     if weights:
         keep_weights(source, new, config)
+    write_checksums(new)
     shutil.rmtree(target, ignore_errors=True)
     new.rename(target)
     return target
@@ -100,6 +102,7 @@ def analyse(run: str) -> Path:
     provenance = json.loads((source / "provenance.json").read_text())
     with atomic(source / "provenance.json") as temporary:
         temporary.write_text(json.dumps(provenance | {"analysed": commit()}, indent=1))
+    write_checksums(source)
     return source
 
 
