@@ -6,7 +6,6 @@ import shutil
 import typing
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,14 +45,12 @@ DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 @pytest.fixture(params=DEVICES)
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """Where engines are compared; on a GPU without TF32, which differs in the fourth digit."""
     convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
     before = convolutions.allow_tf32, products.allow_tf32
     if request.param == "cuda":
         convolutions.allow_tf32 = products.allow_tf32 = False
-        # a step is recorded under flags of its own, which allow TF32 unless they are told otherwise
-        monkeypatch.setattr(convolutions, "flags", partial(convolutions.flags, allow_tf32=False))
     yield torch.device(request.param)
     if request.param == "cuda":
         convolutions.allow_tf32, products.allow_tf32 = before

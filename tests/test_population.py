@@ -135,7 +135,7 @@ def test_golden_trainings_have_every_choice_of_the_configuration() -> None:
         (specs, schema["$defs"]["network"]["properties"]),
         ([s.architecture for s in specs], schema["properties"]["architectures"]["additionalProperties"]["properties"]),
     ):
-        choices = {name: set(entry["enum"]) for name, entry in properties.items() if "enum" in entry}
+        choices = {name: set(entry["enum"]) - {"tf32"} for name, entry in properties.items() if "enum" in entry}  # no GPU
         assert {name: {getattr(owner, name) for owner in owners} for name in choices} == choices
 
 
@@ -398,3 +398,27 @@ def test_examples_of_one_population_share_their_images(digits: Dataset) -> None:
     preparation = Preparation(digits)
     a, b = (preparation.examples(small_spec(seed=seed, train_size=0)) for seed in (0, 1))
     assert a.train_x.data_ptr() == b.train_x.data_ptr()
+
+
+@pytest.mark.parametrize("engine", [LoopEngine, StackedEngine])
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_steps_compute_as_the_spec_says_whatever_the_user_has_set(
+    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch, engine: type, precision: str
+) -> None:
+    """What cuDNN and cuBLAS would be told at each step, seen without a GPU."""
+    seen: set[tuple] = set()
+    original = torch.nn.functional.cross_entropy
+
+    def spy(*arguments: object, **options: object) -> torch.Tensor:
+        seen.add((torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision))
+        return original(*arguments, **options)
+
+    other = {"fp32": "tf32", "tf32": "ieee"}[precision]
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", other)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", other)
+    member = Population(digits, {})._member(small_spec(precision=precision), [Select("last")])
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", spy)
+    engine().train_epoch([member])
+    wanted = {"fp32": "ieee", "tf32": "tf32"}[precision]
+    assert seen == {(wanted, wanted)}
+    assert torch.backends.cudnn.conv.fp32_precision == other

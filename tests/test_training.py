@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import re
 import tempfile
+import weakref
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +15,7 @@ from conftest import small_spec
 from safetensors import safe_open
 
 from puzzles.base import paths
+from puzzles.base.errors import TrainingError
 from puzzles.base.files import atomic
 from puzzles.base.stale_lock import clear_stale_lock
 from puzzles.config.configuration import Config, load_config
@@ -198,15 +201,32 @@ def test_a_dead_runs_lock_is_cleared_and_a_live_ones_is_not(workdir: Path, monke
     assert not file.exists()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+    ids=lambda error: str(error)[:40],
+)
 def test_out_of_memory_halves_the_population_and_goes_on(
-    digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    digits: Dataset,
+    workdir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: RuntimeError,
 ) -> None:
-    original, sizes = population.LoopEngine.train_epoch, []
+    original, sizes, old = population.LoopEngine.train_epoch, [], []
 
     def of_little_memory(self: population.LoopEngine, members: list) -> None:
         sizes.append(len(members))
         if len(members) > 2:
-            raise torch.cuda.OutOfMemoryError("out of memory")
+            old.extend(weakref.ref(member.network) for member in members)
+            raise error
+        if len(sizes) == 2:  # nothing of the first attempt takes memory from the second
+            assert [network() for network in old] == [None] * 5
         original(self, members)
 
     monkeypatch.setattr(population.LoopEngine, "train_epoch", of_little_memory)
@@ -216,11 +236,23 @@ def test_out_of_memory_halves_the_population_and_goes_on(
     assert max(sizes[1:]) == 2
     assert all(cache.load_entry(spec, digits.digest) for spec in specs)
     assert "out of memory with 5 networks at once; going on with 2" in caplog.text
-    monkeypatch.setattr(
-        population.LoopEngine, "train_epoch", lambda *_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError())
-    )
-    with pytest.raises(torch.cuda.OutOfMemoryError):  # one alone does not fit: that is an error
+    monkeypatch.setattr(population.LoopEngine, "train_epoch", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(RuntimeError, match=re.escape(str(error))):  # one alone does not fit: that is an error
         train_missing("t", want(small_spec(seed=9)), digits, {}, {"population": 5})
+
+
+def test_another_error_is_no_lack_of_memory(digits: Dataset, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(population.LoopEngine, "train_epoch", fails)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        train_missing("t", want(*(small_spec(seed=seed) for seed in range(3))), digits, {}, {"population": 3})
+
+
+def test_tf32_is_refused_where_there_is_none(digits: Dataset, workdir: Path) -> None:
+    with pytest.raises(TrainingError, match="found precision tf32 on a CPU, expected fp32 there, or a GPU"):
+        train_missing("t", want(small_spec(precision="tf32")), digits, {}, {"device": "cpu"})
 
 
 def test_without_a_gpu_training_falls_back_to_the_cpu_and_says_so(

@@ -74,7 +74,7 @@ class NetworkSpec:
     epochs: int = 100
     max_epochs: int = 0  # the cap of until_zero_train_error
     evaluate_every: int = 1  # epochs between two evaluations on the whole train and test sets
-    precision: str = "fp32"
+    precision: str = "fp32"  # IEEE's; tf32 on a GPU only
     seed: int = 0
     trainer_version: int = TRAINER_VERSION
 

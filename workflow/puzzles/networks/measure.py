@@ -9,18 +9,12 @@ from torch import nn
 
 from puzzles.data.preparation import Examples
 from puzzles.networks.architectures import absorb_batch_norm, has_shortcuts, weight_layers
+from puzzles.networks.arithmetic import arithmetic
 from puzzles.networks.complexity import fisher_rao_norm, path_norm, sum_of_squares
 from puzzles.networks.norms import divide_layers, is_bias_light, layer_norms, rho
 
 EXAMPLES_AT_ONCE = 1000  # examples in one forward pass
 QUANTILES = {"min": 0.0, "p01": 0.01, "p05": 0.05, "p10": 0.1, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9}
-IN_FLOAT32 = (  # whatever the user has set: no TF32 or bfloat16, and on a GPU no algorithm that was chosen by a timing
-    (torch.backends.cudnn.conv, "fp32_precision", "ieee"),  # type: ignore[attr-defined]  # made at import
-    (torch.backends.cuda.matmul, "fp32_precision", "ieee"),
-    (torch.backends.mkldnn.conv, "fp32_precision", "ieee"),  # type: ignore[attr-defined]
-    (torch.backends.mkldnn.matmul, "fp32_precision", "ieee"),  # type: ignore[attr-defined]
-    (torch.backends.cudnn, "benchmark", False),
-)
 
 
 @dataclass(frozen=True)
@@ -37,21 +31,8 @@ class Outputs:
 def logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
     """Outputs [N, C] in float64 of images [N, H, W, channels], in eval mode and in float32."""
     network.eval()
-    with torch.no_grad(), _in_float32():
+    with torch.no_grad(), arithmetic("fp32"):
         return torch.cat([network(chunk.permute(0, 3, 1, 2)).double() for chunk in images.split(EXAMPLES_AT_ONCE)])
-
-
-@contextmanager
-def _in_float32() -> Iterator[None]:
-    """By torch's newer names: the older ones (``allow_tf32``) cannot be read where the user has used the newer ones."""
-    before = [getattr(owner, name) for owner, name, _ in IN_FLOAT32]
-    try:
-        for owner, name, value in IN_FLOAT32:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for (owner, name, _), value in zip(IN_FLOAT32, before, strict=True):
-            setattr(owner, name, value)
 
 
 def network_outputs(network: nn.Module, examples: Examples) -> Outputs:

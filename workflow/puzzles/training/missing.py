@@ -1,5 +1,6 @@
 """Train the networks that the cache lacks. Locks divide them among jobs, and among the processes of a job."""
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from puzzles.base import paths
+from puzzles.base.errors import TrainingError
 from puzzles.base.files import Lock
 from puzzles.config.configuration import Config
 from puzzles.config.experiments import Network
@@ -29,6 +31,9 @@ class Finished:
 
     spec: NetworkSpec
 
+
+# In the words of CUDA, cuBLAS and cuDNN, where torch has no error of its own for it.
+OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
 
 Report = Callable[[object], None]  # takes ``EpochReport`` and ``Finished``
 
@@ -59,11 +64,13 @@ def train_missing(
         processes: how many train at once, each with one thread; on a GPU one process trains them all.
 
     Raises:
-        TrainingError: one of several processes was killed.
+        TrainingError: one of several processes was killed; or the precision is one that this device has not.
     """
     device = choose_device(runtime.get("device", "auto"))
     if device.type == "cpu":
         torch.set_num_threads(1)  # the bits of a sum depend on the number of threads
+        if any(spec.precision != "fp32" for spec, _ in requests.values()):
+            raise TrainingError(f"{title}: found precision tf32 on a CPU, expected fp32 there, or a GPU")
     trainer = Trainer(title, dataset, pretrained, runtime, device)
     missing = {key: request for key, request in requests.items() if not _cached(*request, trainer.population.digest)}
     missing = dict(sorted(missing.items(), key=lambda item: _longest_first(item[1][0], dataset)))
@@ -118,19 +125,24 @@ class Trainer:
         Finished networks are removed from ``missing``. When memory runs out, training goes on with half as many at once.
 
         Raises:
-            torch.cuda.OutOfMemoryError: there is too little memory for a single network.
+            RuntimeError: there is too little memory for a single network.
         """
         claimed = False
         while mine := _claim(missing, self.at_once):
             claimed = True
             try:
                 self._train(mine, missing, report)
-            except torch.cuda.OutOfMemoryError:
-                if len(mine) <= 1:
+            except RuntimeError as error:
+                if len(mine) <= 1 or not is_out_of_memory(error):
                     raise
                 self.at_once = len(mine) // 2
                 text = "%s: out of memory with %d networks at once; going on with %d"
                 log.warning(text, self.title, len(mine), self.at_once)
+                error.__traceback__ = None  # it holds on to everything that was on the device
+                del self.population
+                gc.collect()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
                 self.population = self._new_population()
             finally:
                 for lock in mine.values():
@@ -155,6 +167,12 @@ class Trainer:
             if _cached(*missing[key], self.population.digest):  # by another process in the meantime
                 done(missing[key][0])
         self.population.train([missing[key] for key in mine], store, epoch)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether CUDA says in one of its ways that memory has run out."""
+    said = str(error).lower()
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in said for words in OUT_OF_MEMORY)
 
 
 def _claim(missing: dict[str, Request], most: int) -> dict[str, Lock]:

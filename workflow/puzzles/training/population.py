@@ -14,6 +14,7 @@ from puzzles.data.batches import batches, learning_rate
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Preparation
 from puzzles.networks.architectures import build, initialize
+from puzzles.networks.arithmetic import arithmetic
 from puzzles.networks.measure import history_row
 from puzzles.training import cache
 from puzzles.training.fastest_backend import MeasuredEngine
@@ -31,11 +32,12 @@ class LoopEngine:
             spec, network, examples = member.spec, member.network.train(), member.examples
             for group in member.optimizer.param_groups:
                 group["lr"] = learning_rate(spec, member.epoch)
-            for x, y in batches(examples, spec, member.epoch):
-                loss = nn.functional.cross_entropy(network(x.permute(0, 3, 1, 2)), y)
-                member.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                member.optimizer.step()
+            with arithmetic(spec.precision):
+                for x, y in batches(examples, spec, member.epoch):
+                    loss = nn.functional.cross_entropy(network(x.permute(0, 3, 1, 2)), y)
+                    member.optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    member.optimizer.step()
             member.epoch += 1
 
 

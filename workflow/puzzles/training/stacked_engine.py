@@ -9,6 +9,7 @@ from torch import nn
 
 from puzzles.config.specs import batch_bounds
 from puzzles.data.batches import batch_order, crop_draws, crop_flip, learning_rate
+from puzzles.networks.arithmetic import arithmetic
 from puzzles.training.backends import BACKENDS, capture_stream, compiled, joined_streams
 from puzzles.training.members import Member
 from puzzles.training.stacked_layers import StackedBatchNorm, share, stack
@@ -39,7 +40,7 @@ class Stack:
     """
 
     def __init__(self, members: list[Member], backend: str) -> None:
-        self.members, self.backend = members, backend
+        self.members, self.backend, self.precision = members, backend, members[0].spec.precision
         self.device = next(members[0].network.parameters()).device
         self.module = stack([m.network for m in members], BACKENDS[backend].convolve).train()
         self.forward = compiled(self.module) if BACKENDS[backend].compiled else self.module
@@ -98,7 +99,8 @@ class Stack:
 
     def _run(self, size: int) -> None:
         if self.device.type != "cuda":
-            self._step(size)
+            with arithmetic(self.precision):
+                self._step(size)
             return
         if size not in self.graphs:
             self.graphs[size] = self._capture(size)
@@ -113,10 +115,11 @@ class Stack:
         here, side, graph = torch.cuda.current_stream(), capture_stream(self.device), torch.cuda.CUDAGraph()
         self.pool = self.pool or torch.cuda.graph_pool_handle()
         fixed = torch.are_deterministic_algorithms_enabled()
-        with self._undone(), torch.backends.cudnn.flags(enabled=True, benchmark=not fixed, deterministic=fixed):
+        # cuDNN times its algorithms in the warm-up, unless it must choose one with fixed bits
+        with self._undone(), arithmetic(self.precision, benchmark=not fixed, deterministic=fixed):
             side.wait_stream(here)
             with torch.cuda.stream(side):
-                self._warm_up(size)  # cuDNN times its algorithms
+                self._warm_up(size)
             with torch.cuda.graph(graph, pool=self.pool, stream=side), joined_streams(self.device):
                 self._step(size)
             here.wait_stream(side)
