@@ -2,7 +2,13 @@
 
 
 class PuzzleError(Exception):
-    """Base class: the message is one line that names what was found and what was expected."""
+    """Base class: the message is one line that names what was found and what was expected.
+
+    So what a user has written is shown with its line breaks as \\n.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message.replace("\r", "\\r").replace("\n", "\\n"))
 
 
 class ConfigError(PuzzleError):

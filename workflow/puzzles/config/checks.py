@@ -224,13 +224,17 @@ def check_architecture(key: str, architecture: Architecture) -> None:
 
 
 def check_files(files: Iterable[str | Path]) -> None:
-    """Raise an error if a configuration file has one key twice: YAML takes the last and says nothing.
+    """Raise an error if a configuration file is no YAML, or has one key twice: then YAML takes the last and says nothing.
 
     Raises:
         ConfigError: the file, the line and the key.
     """
     for file in files:
-        for node in _mappings(yaml.compose(Path(file).read_text(), Loader=FAST)):
+        try:
+            tree = yaml.compose(Path(file).read_text(), Loader=FAST)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{file}: found no YAML: {' '.join(str(error).split())}") from error
+        for node in _mappings(tree):
             seen: set[str] = set()
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value != "<<":
