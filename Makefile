@@ -52,6 +52,7 @@ bench: .venv/installed  ## compare the engine with the usual tutorials' code on 
 	PYTHONPATH=.:workflow .venv/bin/python bench/compare.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/backends.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/growth.py
+	PYTHONPATH=.:workflow .venv/bin/python bench/reading.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/profile_step.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/overhead.py
 	PYTHONPATH=.:workflow .venv/bin/python bench/picture.py

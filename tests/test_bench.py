@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from bench import backends, compare, cost, cost_page, full_size, growth, machine, overhead, picture, profile_step
+from bench import backends, compare, cost, cost_page, full_size, growth, machine, overhead, picture, profile_step, reading
 from bench.machine import cores, peak_flops
 from conftest import ROOT
 from workspace import Workspace
@@ -191,3 +191,15 @@ def test_what_the_jobs_of_a_run_took(run_once: Workspace, monkeypatch: pytest.Mo
         shared = table.loc[[("corruption_3layer", stage), ("corruption_3layer_fixed_loss", stage)]]
         assert shared.networks.sum() == count
     assert (table.disk_mb > 0).all() and (table.memory_mb > 0).all()
+
+
+def test_rules_are_read_for_every_network_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text())
+    raw["run"], raw["experiments"] = reading.overlay(3)["run"], raw["experiments"] | reading.overlay(3)["experiments"]
+    plan = load_config(raw)
+    assert len({n.spec.hash for e in plan.experiments.values() for n in e.networks}) == 300
+    monkeypatch.setattr("sys.argv", ["reading", "--experiments", "1", "--out", str(tmp_path)])
+    reading.main()
+    row = pd.read_csv(tmp_path / "reading.csv").iloc[0]
+    assert (row.networks, row.files) == (100, 100 + 11)
+    assert row.processor_seconds > 0.5

@@ -37,26 +37,33 @@ EXPECTED = {
 }
 
 
-def check_schema(raw: object) -> None:
-    """Raise an error for the most relevant violation of the schema.
+def check_schema(raw: object) -> dict:
+    """Raise an error for the most relevant violation of the schema; return the configuration.
+
+    Where the schema asks for a number, text is read as that number, as ``--config`` gives it (and YAML 1e-4).
 
     Raises:
         ConfigError: the configuration is not as the schema says.
     """
     _check_plain(raw, "")
-    validator = jsonschema.Draft202012Validator(_schema())
-    errors = sorted(validator.iter_errors(raw), key=lambda e: [str(p) for p in e.absolute_path])
+    errors = _violations(raw)
+    if errors and isinstance(raw, dict):
+        raw = _with_numbers(raw, errors)
+        errors = _violations(raw)
     if errors:
         raise ConfigError(_one_line(jsonschema.exceptions.best_match(errors)))
+    assert isinstance(raw, dict)  # says the schema
+    return raw
 
 
-def with_numbers(raw: dict) -> dict:
-    """The configuration with text in place of a number read as that number, as ``--config`` gives it (and YAML 1e-4).
+def _violations(raw: object) -> list[jsonschema.ValidationError]:
+    errors = jsonschema.Draft202012Validator(_schema()).iter_errors(raw)
+    return sorted(errors, key=lambda e: [str(p) for p in e.absolute_path])
 
-    Only where the schema asks for a number, so that what is text stays text.
-    """
+
+def _with_numbers(raw: dict, errors: list[jsonschema.ValidationError]) -> dict:
     raw = copy.deepcopy(raw)
-    for error in jsonschema.Draft202012Validator(_schema()).iter_errors(raw):
+    for error in errors:
         for part in (error, *_below(error)):
             if part.validator == "type" and part.validator_value in ("integer", "number") and isinstance(part.instance, str):
                 _set(raw, list(part.absolute_path), part.instance, int if part.validator_value == "integer" else float)

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from puzzles.base.errors import ConfigError
-from puzzles.config.checks import check_schema, expect_known, with_numbers
+from puzzles.config.checks import check_schema, expect_known
 from puzzles.config.expand import expand
 from puzzles.config.experiments import Experiment
 from puzzles.config.specs import NetworkSpec, Select
@@ -71,11 +71,7 @@ def load_config(raw: dict) -> Config:
     Raises:
         ConfigError: one line with the key, what was found and what was expected.
     """
-    given = _without_nulls(raw)
-    given = with_numbers(given) if isinstance(given, dict) else given
-    check_schema(given)
-    assert isinstance(given, dict)  # says the schema
-    raw = given
+    raw = check_schema(_without_nulls(raw))
     known = list(raw["experiments"])
     chosen = raw["run"].get("experiments", "all")
     chosen = known if chosen == "all" else chosen
