@@ -63,18 +63,20 @@ class StackedBatchNorm(nn.Module):
         self.register_buffer("active", torch.ones(len(layers), dtype=torch.bool))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[P, B, C] or [P, B, C, H, W], in training mode: normalized by the statistics of each network's own batch."""
-        axes = [1, *range(3, x.dim())]
-        variance, mean = torch.var_mean(x, dim=axes, correction=0, keepdim=True)
-        shape = [x.shape[0], 1, x.shape[2], *[1] * (x.dim() - 3)]
-        y = (x - mean) * torch.rsqrt(variance + self.eps) * self.weight.view(shape) + self.bias.view(shape)
+        """[P, B, C] or [P, B, C, H, W], in training mode: normalized by the statistics of each network's own batch.
+
+        PyTorch's own operator, over the channels of all networks side by side, as a grouped convolution leaves them. It
+        updates copies of the running statistics: autograd keeps what it was given.
+        """
+        side_by_side = x.transpose(0, 1).flatten(1, 2)  # [B, P * C, ...]
+        mean, variance = self.running_mean.flatten().clone(), self.running_var.flatten().clone()
+        weight, bias = self.weight.flatten(), self.bias.flatten()
+        y = nn.functional.batch_norm(side_by_side, mean, variance, weight, bias, True, self.momentum, self.eps)
         with torch.no_grad():
-            count = x.numel() // (x.shape[0] * x.shape[2])
-            step = self.momentum * self.active[:, None].to(mean.dtype)
-            self.running_mean.lerp_(mean.flatten(1), step)
-            self.running_var.lerp_(variance.flatten(1) * (count / (count - 1)), step)
+            for statistic, updated in ((self.running_mean, mean), (self.running_var, variance)):
+                statistic.copy_(torch.where(self.active[:, None], updated.view_as(statistic), statistic))
             self.num_batches_tracked += self.active
-        return y
+        return y.unflatten(1, (len(x), -1)).transpose(0, 1)
 
 
 class StackedBlock(nn.Module):
