@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -265,6 +266,26 @@ def test_a_network_that_diverges_disturbs_no_other(digits: Dataset, workdir: Pat
     together = trained(digits, [calm, wild], StackedEngine("grouped"), device)
     alone = trained(digits, [calm], StackedEngine("grouped"), device)
     assert not math.isfinite(together.pop(wild.hash).history[-1]["train_loss"])
+    assert_same_histories(together, alone)
+
+
+def test_a_stack_shrinks_when_most_of_its_networks_have_finished(
+    digits: Dataset, workdir: Path, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The results stay those of the loop, momenta and batch-norm statistics included."""
+    batch_norm = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
+    base = small_spec(architecture=batch_norm, train_size=101, batch_size=25, lr=0.01)
+    specs = [replace(base, seed=seed, epochs=epochs) for seed, epochs in enumerate((1, 2, 2, 4, 5))]
+    stacks: list[int] = []
+    original = StackedEngine.new_stack
+
+    def spy(self: StackedEngine, members: list[Member]) -> Stack:
+        stacks.append(len(members))
+        return original(self, members)
+
+    monkeypatch.setattr(StackedEngine, "new_stack", spy)
+    alone, together = (trained(digits, specs, engine, device) for engine in (LoopEngine(), StackedEngine()))
+    assert stacks == [5, 2, 1]
     assert_same_histories(together, alone)
 
 

@@ -15,6 +15,7 @@ from puzzles.training.members import Member
 from puzzles.training.stacked_layers import StackedBatchNorm, share, stack
 from puzzles.training.stacked_sgd import StackedSGD
 
+SHRINK = 0.5  # of a stack's networks have to be running
 WARM_UP = 3  # steps to run before one is recorded
 
 
@@ -202,7 +203,8 @@ class StackedEngine:
     def train_epoch(self, members: list[Member]) -> None:
         """Advance every member by one epoch."""
         running = {id(member) for member in members}
-        self._stacks = [s for s in self._stacks if any(id(m) in running for m in s.members)]
+        # a stack most of whose networks have finished would compute for nobody: those that are left become a new one
+        self._stacks = [s for s in self._stacks if sum(id(m) in running for m in s.members) > len(s.members) * SHRINK]
         known = {id(m) for s in self._stacks for m in s.members}
         fresh: dict[tuple, list[Member]] = {}
         for member in members:
