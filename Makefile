@@ -6,7 +6,7 @@ ifneq ($(words $(CURDIR)),1)
 $(error the folder "$(CURDIR)" has a space in its name, which Snakemake cannot work with: move the project to another folder)
 endif
 
-.PHONY: demo test paper figures publish analyse measure verify usage clean prune results cost bench lint
+.PHONY: demo test paper figures publish analyse measure verify usage clean prune results cost bench chaos lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -59,6 +59,9 @@ bench: .venv/installed  ## compare the engine with the usual tutorials' code on 
 
 test: .venv/installed
 	.venv/bin/python -m pytest
+
+chaos: .venv/installed  ## faults at random moments of whole runs, an hour or more: make chaos [TIMES=20]
+	PYTHONPATH=.:workflow:tests .venv/bin/python tests/chaos.py $(if $(TIMES),--times $(TIMES))
 
 lint: .venv/installed
 	.venv/bin/ruff check .

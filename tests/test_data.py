@@ -1,5 +1,8 @@
 """Data sets: what is accepted, what is refused with one line, what is left behind."""
 
+import io
+import os
+import zipfile
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -73,6 +76,29 @@ def test_one_line_for_each_damaged_file(tmp_path: Path, damage: str) -> None:
         read_npz(path, "mine")
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
+
+
+def test_hostile_archives_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A member that would leave the folder, an array larger than any memory, a bomb: one line, and nothing is written."""
+    path = tmp_path / "data" / "mine.npz"
+    path.parent.mkdir()
+    np.savez(path, **arrays())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../../evil.npy", b"x" * 100)
+    before = sorted(tmp_path.rglob("*"))
+    read_npz(path, "mine")
+    assert sorted(tmp_path.rglob("*")) == before
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**13, 8, 8, 3)}
+    lying = io.BytesIO()
+    np.lib.format.write_array_header_1_0(lying, header)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("train_x.npy", lying.getvalue() + bytes(100))
+    with pytest.raises(DataError, match=r"mine.npz: damaged, or no npz file"):
+        read_npz(path, "mine")
+    np.savez_compressed(path, **arrays(train_x=np.zeros((20, 64, 64, 3), np.uint8)))
+    monkeypatch.setattr(os, "sysconf", lambda name: 100)  # a machine of 10,000 bytes
+    with pytest.raises(DataError, match=r"mine.npz: its arrays take .* GB, expected at most this machine's"):
+        read_npz(path, "mine")
 
 
 def test_an_npz_comes_back_as_it_was(tmp_path: Path) -> None:

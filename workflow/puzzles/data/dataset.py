@@ -1,6 +1,8 @@
 """Data sets as they are stored: arrays, checks of their form, npz files."""
 
 import hashlib
+import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +100,17 @@ def read_npz(path: str | Path, name: str) -> Dataset:
     if not path.is_file():
         raise DataError(f"{path}: no such file, expected an npz with {', '.join(KEYS)}")
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist() if entry.filename.removesuffix(".npy") in KEYS)
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if size > memory:
+            raise DataError(
+                f"{path}: its arrays take {size / 1e9:.0f} GB, expected at most this machine's {memory / 1e9:.0f} GB"
+            )
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+            arrays = {key: stored[key] if key in KEYS else np.empty(0) for key in stored.files}
+    except DataError:
+        raise
     except Exception as error:  # zipfile, zlib and numpy raise different ones for a damaged file
         raise DataError(f"{path}: damaged, or no npz file; expected one with {', '.join(KEYS)} (numpy.savez)") from error
     return checked(arrays, str(path), name)
