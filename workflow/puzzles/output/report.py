@@ -56,7 +56,10 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
         run=config.run,
         tables=tables,
         experiments=_experiments(config, results.networks, provenance["seconds"]),
-        figures=[{"name": n, **config.figures[n], "png": _embed(pictures[n])} for n in _in_order(config.figures)],
+        figures=[
+            {"name": n, **config.figures[n], "png": _embed(pictures[n]), "experiments": config.figure_experiments(n)}
+            for n in _in_order(config.figures)
+        ],
         scorecard=[row | {"figures": figures_of(row["figure"])} for row in card.to_dict("records")],
         verdicts=verdicts,
         identities=identities,
