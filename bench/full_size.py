@@ -38,6 +38,8 @@ def jobs(run: str, config: Config) -> pd.DataFrame:
             found = TRAINED.search((paths.RESULTS / run / "logs" / stage / f"{name}.log").read_text())
             files = [paths.cached_network(n.spec.hash) for n in networks]
             count = len(networks) if stage == "measure" else int(found.group(2)) if found else 0
+            if stage != "measure" and used.mean_load < 5:  # percent: another job has trained them while this one waited
+                count = 0
             rows.append(
                 {"run": run, "experiment": name, "stage": stage, "networks": count}
                 | {"core_minutes": used.cpu_time / 60, "minutes": used.s / 60, "memory_mb": used.max_rss}
@@ -55,11 +57,12 @@ def main() -> None:
     config = load_config(yaml.safe_load((paths.RESULTS / options.run / "config.yaml").read_text()))
     table = jobs(options.run, config)
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "full_size.csv"
-    if path.is_file():  # what other runs took, and what this one took for experiments that are not part of it now
+    path, job = options.out / "full_size.csv", ["run", "experiment", "stage"]
+    table = table[table.networks > 0]  # a job that found all in the cache says nothing
+    if path.is_file():  # what other runs took, and jobs of this one that had nothing to do now
         known = read_csv(path)
-        again = known.set_index(["run", "experiment"]).index.isin(table.set_index(["run", "experiment"]).index)
-        table = pd.concat([known[~again], table], ignore_index=True)
+        again = known.set_index(job).index.isin(table.set_index(job).index)
+        table = pd.concat([known[~again], table], ignore_index=True).sort_values(job)
     write_csv(table, path)
     print(table.round(1).to_string(index=False))
 
