@@ -65,3 +65,14 @@ def test_another_table_gives_another_page(tmp_path: Path, monkeypatch: pytest.Mo
     assert "**not reproduced** 0.123" in page
     assert re.search(r"^- \*\*2b\*\*: scale, or paper\.", page, re.M)
     assert "run `small`" not in page
+
+
+def test_the_first_figure_of_the_readme_says_what_its_tables_say() -> None:
+    caption = (ROOT / "README.md").read_text().split("\n## ")[0]
+    assert "results/reference/paper/figures/fig11.png" in caption
+    fits = read_csv(paths.REFERENCE / "paper" / "tables" / "fits.csv")
+    fits = fits[(fits.experiment == "corruption_bn") & (fits.norm == "l2") & (fits.snapshot != "last")].set_index("networks")
+    line, r2 = fits.loc["without_random_labels"], fits.r2
+    caption = " ".join(caption.split())
+    assert f"slope {line.slope:.3f} and R² {line.r2:.4f}".replace(" 0.", " .") in caption
+    assert f"R² is still {r2.permuted_rho:.4f}, and {r2.untrained:.4f}".replace(" 0.", " .") in caption
