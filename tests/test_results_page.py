@@ -9,6 +9,7 @@ import yaml
 from conftest import ROOT
 
 from puzzles.analysis.claims import NOT_REPRODUCED, load_claims
+from puzzles.analysis.intervals import kendall
 from puzzles.base import paths
 from puzzles.base.csvs import read_csv, write_csv
 from puzzles.output.results_page import PAGE, published, render
@@ -76,3 +77,10 @@ def test_the_first_figure_of_the_readme_says_what_its_tables_say() -> None:
     caption = " ".join(caption.split())
     assert f"slope {line.slope:.3f} and R² {line.r2:.4f}".replace(" 0.", " .") in caption
     assert f"R² is still {r2.permuted_rho:.4f}, and {r2.untrained:.4f}".replace(" 0.", " .") in caption
+    table = read_csv(paths.REFERENCE / "paper" / "measurements" / "corruption_bn.csv")
+    table = table[(table.norm == "l2") & (table.snapshot == table.snapshot.iloc[0])]
+    pairs = len(table) * (len(table) - 1) // 2
+    wrong = round(pairs * (1 - kendall(table.norm_train_loss.to_numpy(), table.test_error.to_numpy())) / 2)
+    assert f"but for {wrong} pairs of {pairs}; ρ alone (b) ranks them all" in caption
+    assert kendall(table.rho.to_numpy(), table.test_error.to_numpy()) == 1
+    assert table.met_criterion.sum() == 4 and "Only four met the criterion" in caption
