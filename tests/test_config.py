@@ -223,7 +223,7 @@ def test_only_what_runs_decides(raw: dict) -> None:
 def test_a_figure_that_a_run_does_not_draw_is_refused_by_its_reason(raw: dict) -> None:
     raw["run"]["experiments"] = ["width", "train_size"]
     plan = load_config(raw)
-    plan.check_targets(["-n", "fig03", "results/paper/figures/fig99.png", "--configfile", "fig.yaml"])
+    plan.check_targets(["-n", "fig03", "figures", "results/paper/figures/fig99.png", "--configfile", "fig.yaml"])
     with pytest.raises(ConfigError, match=r"fig99: found no such figure, expected one of: fig01, fig03, fig19$"):
         plan.check_targets(["fig99"])
     with pytest.raises(ConfigError, match=r"fig10: needs corruption_3layer, expected under run.experiments; found width"):

@@ -16,6 +16,7 @@ from puzzles.data.batches import CROP_PADDING, batches, crop_draws, crop_flip, l
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Preparation
 from puzzles.networks.architectures import build, initialize
+from puzzles.networks.arithmetic import arithmetic
 from puzzles.networks.measure import classification_error, cross_entropy, logits
 from puzzles.training import cache
 from puzzles.training.members import Member
@@ -413,12 +414,11 @@ def test_steps_compute_as_the_spec_says_whatever_the_user_has_set(
         seen.add((torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision))
         return original(*arguments, **options)
 
-    other = {"fp32": "tf32", "tf32": "ieee"}[precision]
-    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", other)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "fp32_precision", other)
     member = Population(digits, {})._member(small_spec(precision=precision), [Select("last")])
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", spy)
-    engine().train_epoch([member])
+    with arithmetic({"fp32": "tf32", "tf32": "fp32"}[precision]):  # as the user has set it
+        others = torch.backends.cudnn.conv.fp32_precision
+        engine().train_epoch([member])
+        assert torch.backends.cudnn.conv.fp32_precision == others
     wanted = {"fp32": "ieee", "tf32": "tf32"}[precision]
-    assert seen == {(wanted, wanted)}
-    assert torch.backends.cudnn.conv.fp32_precision == other
+    assert seen == {(wanted, wanted)} != {(others, others)}

@@ -53,7 +53,7 @@ class Config:
             ConfigError: there is no such figure, or its experiments are not part of this run.
         """
         for word in words:
-            if not re.fullmatch(r"fig[A-Za-z0-9_]+", word) or word in self.figures:
+            if not re.fullmatch(r"fig(?!ures$)[A-Za-z0-9_]+", word) or word in self.figures:
                 continue
             if word not in self.raw["figures"]:
                 raise ConfigError(f"{word}: found no such figure, expected one of: {', '.join(sorted(self.figures))}")
