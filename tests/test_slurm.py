@@ -72,8 +72,8 @@ def submitted(cluster: Cluster) -> int:
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
-    """Whether something has become true within a minute."""
-    for _ in range(600):
+    """Whether something has become true within three minutes: other tests may run beside."""
+    for _ in range(1800):
         if condition():
             return True
         time.sleep(0.1)
