@@ -121,7 +121,10 @@ def main() -> None:
             rows.append(
                 {"fault": fault, "times": len(outcomes), "same_bytes": sum(o.same for o in outcomes)}
                 | {"commands_again": max(o.again for o in outcomes), "trained_again": sum(o.trained_again for o in outcomes)}
-                | {"median_seconds_more": pd.Series([o.seconds for o in outcomes]).median(), "undisturbed_seconds": whole}
+                | {
+                    "median_seconds_more": float(pd.Series([o.seconds for o in outcomes]).median()),
+                    "undisturbed_seconds": whole,
+                }
             )
             print(rows[-1], flush=True)
             options.out.mkdir(parents=True, exist_ok=True)
