@@ -26,7 +26,7 @@ SUSTAINED = (5, 10, 20)  # TFLOP/s that a GPU might sustain; none was measured
 NEAREST = {"conv5_16": "conv5", "conv5_16_plain": "conv5"}  # whose speed stands for another's
 
 
-def core_speeds() -> dict[str, float]:
+def core_speeds(config: Config) -> dict[str, float]:
     """PFLOP that one core computes in an hour, by architecture: from the speeds of both cores, or of one (residual)."""
     compared = read_csv(BENCH / "compare.csv")
     cores = int(compared.device.iloc[0].split()[0])
@@ -35,8 +35,7 @@ def core_speeds() -> dict[str, float]:
     profile = read_csv(BENCH / "profile.csv")
     step = profile[(profile.network == "resnet56") & (profile.engine == "ours") & (profile.part == "step")].ms.iloc[0] / 1000
     known = cost.SETS["cifar10"]
-    raw = yaml.safe_load(paths.PAPER_CONFIG.read_text())
-    spec = next(n.spec for n in load_config(raw).experiments["init_resnet"].networks)
+    spec = config.experiments["init_resnet"].networks[0].spec
     flops = cost.operations(spec.architecture, known[2], known[3], known[4])[1]
     return speeds | {"resnet56": flops / 1e15 / step * 3600}
 
@@ -53,9 +52,8 @@ def estimate(config: Config, speeds: dict[str, float]) -> pd.DataFrame:
     slowest with its pretraining.
     """
     rows, known = [], set()
-    raw = config.raw["architectures"]
     for name, experiment in config.experiments.items():
-        speed = _speed(config.raw["experiments"][name], raw, speeds)
+        speed = _speed(config.raw["experiments"][name], speeds)
         specs = {n.spec.hash: n.spec for n in (*experiment.pretrainings, *experiment.networks)}
         own = [spec for key, spec in specs.items() if key not in known]
         known |= set(specs)
@@ -71,7 +69,7 @@ def estimate(config: Config, speeds: dict[str, float]) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 
-def _speed(experiment: dict, architectures: dict, speeds: dict[str, float]) -> float:
+def _speed(experiment: dict, speeds: dict[str, float]) -> float:
     name = experiment["network"]["architecture"]
     return speeds[name if name in speeds else NEAREST[name]]
 
@@ -87,7 +85,7 @@ def render() -> str:
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
     config = load_config(yaml.safe_load(paths.PAPER_CONFIG.read_text()))
-    table = estimate(config, core_speeds())
+    table = estimate(config, core_speeds(config))
     measured = read_csv(BENCH / "full_size.csv")
     return environment.from_string(TEMPLATE.read_text()).render(
         cores=CORES,

@@ -16,7 +16,7 @@ from puzzles.config.configuration import Config, load_config
 from puzzles.output.provenance import commit, processor
 
 STAGES = ("pretrain", "train", "measure")
-TRAINED = re.compile(r"(\d+) of \d+ networks are in the cache, training (\d+)")
+TRAINED = re.compile(r"networks are in the cache, training (\d+)")
 
 
 def jobs(run: str, config: Config) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def jobs(run: str, config: Config) -> pd.DataFrame:
             networks = experiment.pretrainings if stage == "pretrain" else experiment.networks
             found = TRAINED.search((paths.RESULTS / run / "logs" / stage / f"{name}.log").read_text())
             files = [paths.cached_network(n.spec.hash) for n in networks]
-            count = len(networks) if stage == "measure" else int(found.group(2)) if found else 0
+            count = len(networks) if stage == "measure" else int(found.group(1)) if found else 0
             if stage != "measure" and used.mean_load < 5:  # percent: another job has trained them while this one waited
                 count = 0
             rows.append(

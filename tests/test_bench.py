@@ -169,7 +169,8 @@ def test_the_cost_page_is_made_from_the_published_benchmarks(monkeypatch: pytest
 
 
 def test_more_cores_than_networks_do_not_help() -> None:
-    table = cost_page.estimate(load_config(yaml.safe_load((ROOT / "config.yaml").read_text())), cost_page.core_speeds())
+    config = load_config(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    table = cost_page.estimate(config, cost_page.core_speeds(config))
     table, total = table.iloc[:-1], table.iloc[-1]
     assert total.core_hours == pytest.approx(table.core_hours.sum())
     for row in table.itertuples():

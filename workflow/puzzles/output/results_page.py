@@ -13,12 +13,13 @@ import pandas as pd
 import yaml
 
 from puzzles.analysis.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED, VERDICTS, count_verdicts
-from puzzles.analysis.columns import ALL, FAMILIES, UNNORMALIZED, WITHOUT
+from puzzles.analysis.columns import FAMILIES
 from puzzles.base import paths
 from puzzles.base.csvs import read_csv
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, panel_experiments
 from puzzles.output.evidence_sections import line_rows
+from puzzles.output.plots import panel_fits
 from puzzles.output.published import read_published, runs_by_work
 from puzzles.output.report import figures_of, format_minutes, format_number
 from puzzles.output.style import r_squared_text
@@ -67,18 +68,10 @@ class Run:
         return sum(sum(stages.values()) for stages in self.provenance["seconds"].values())
 
     def fitted(self, panel: dict) -> dict | None:
-        """The line of a panel, with all its networks or without those on random labels."""
+        """The line that this run draws in a panel."""
         experiment = self.config.experiments.get(panel["experiment"])
-        if experiment is None:
-            return None
-        norm = panel.get("norm", experiment.norms[0]) if panel["x"].startswith("norm_") else UNNORMALIZED
-        random = {n.group for n in experiment.networks if n.spec.labels == "random"}
-        fits = self.table("fits")
-        snapshot = panel.get("snapshot", experiment.select[0].name)
-        match = (fits.experiment == experiment.name) & (fits.snapshot == snapshot) & (fits.norm == norm)
-        shown = ALL if set(panel.get("groups", ())) & random else WITHOUT
-        found = fits[match & (fits.networks == shown) & fits.slope.notna()]
-        return dict(found.iloc[0]) if len(found) else None
+        line = None if experiment is None else panel_fits(panel, experiment, self.table("fits"))
+        return None if line is None or pd.isna(line.slope) else dict(line)
 
 
 def published() -> list[Run]:
