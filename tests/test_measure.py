@@ -12,14 +12,15 @@ from puzzles.config.specs import Architecture
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Examples, Preparation
 from puzzles.networks.architectures import build, initialize
+from puzzles.networks.evaluation import Evaluated, history_rows
 from puzzles.networks.measure import (
     classification_error,
     cross_entropy,
-    history_row,
     is_dead,
     logits,
     margins,
     measurements,
+    network_outputs,
     watched_units,
 )
 
@@ -120,7 +121,7 @@ def test_history_and_measurement_agree(digits: Dataset) -> None:
     preparation = Preparation(digits)
     examples, x0 = preparation.examples(small_spec()), preparation.reference_image(small_spec())
     network = trained_a_little(SMALL, examples)
-    row = history_row(network, examples, x0)
+    (row,) = history_rows([Evaluated(network, examples, x0, network_outputs(network, examples))])
     ((measured,), _) = measurements(network, examples, ("l2",), x0)
     assert {key: measured[key] for key in row} == row
 

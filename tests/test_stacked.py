@@ -11,13 +11,16 @@ import pytest
 import torch
 from conftest import SMALL, small_spec
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from puzzles.config.specs import Architecture, NetworkSpec, Select
 from puzzles.data.batches import batches
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Examples, Preparation
+from puzzles.networks import transfer
 from puzzles.networks.architectures import build, initialize
-from puzzles.training import cache, fastest_backend
+from puzzles.networks.evaluation import Evaluated, history_rows
+from puzzles.training import cache, fastest_backend, stacked_engine
 from puzzles.training.backends import BACKENDS
 from puzzles.training.members import Engine, Member
 from puzzles.training.population import LoopEngine, Population
@@ -405,3 +408,90 @@ def test_on_a_gpu_one_step_is_recorded_for_each_size_of_batch_and_replayed(digit
 def members(digits: Dataset, count: int, device: torch.device | str = "cpu", **changes: object) -> list[Member]:
     population = Population(digits, {}, device=device)
     return [population._member(small_spec(seed=seed, **changes), [Select("last")]) for seed in range(count)]
+
+
+class WaitsForTheDevice(TorchDispatchMode):
+    """Counts the places where the CPU asks a device for a single number, and so waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None) -> object:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_stack_is_evaluated_at_once_and_copied_once(
+    digits: Dataset, device: torch.device, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the loop finds, with the statistics of each network's batch norm; chunks, subsets and images of their own too."""
+    monkeypatch.setattr(stacked_engine, "EVALUATED_AT_ONCE", 700)
+    copies: list[torch.Tensor] = []
+    original = transfer._transferred
+    monkeypatch.setattr(transfer, "_transferred", lambda t: copies.append(t) or original(t))
+    for subset_seeds in ((0, 0, 0), (0, 1, 2)):
+        specs = [
+            small_spec(architecture=ARCHITECTURES[name], image_size=12, train_size=101, batch_size=25, seed=s, subset_seed=u)
+            for s, u in enumerate(subset_seeds)
+        ]
+        population = Population(digits, {}, device=device)
+        together = [population._member(spec, [Select("last")]) for spec in specs]
+        engine = StackedEngine("grouped")
+        for member in together:
+            member.look_whether_dead = lambda: None  # asks for numbers of its own where a loss is ln C
+        engine.train_epoch(together)  # running statistics that are no zeros and ones
+        population.engine = engine
+        copies.clear()
+        with WaitsForTheDevice() as waits:
+            population._evaluate(together)
+        assert waits.count == 0
+        assert len(copies) == 1
+        alone = LoopEngine()
+        for member in together:
+            ((_, outputs),) = alone.outputs([member])
+            x0 = population.preparation.reference_image(member.spec)
+            (row,) = history_rows([Evaluated(member.network, member.examples, x0, outputs)])
+            for column, value in row.items():
+                assert member.history[-1][column] == pytest.approx(value, rel=2e-5, abs=1e-7), column
+        assert all(module.training for module in engine._stacks[0].module.modules())
+
+
+def test_a_checkpoint_of_a_stack_is_two_copies(
+    digits: Dataset, workdir: Path, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of all weights, momenta and statistics, one of the batches that batch norm has counted."""
+    batch_norm = Architecture("five_layer", (4, 4, 4, 8), batch_norm=True)
+    specs = [small_spec(architecture=batch_norm, seed=seed) for seed in range(4)]
+    population = Population(digits, {}, device=device)
+    together = [population._member(spec, [Select("last")]) for spec in specs]
+    population.engine = StackedEngine("grouped")
+    population.engine.train_epoch(together)
+    copies: list[torch.Tensor] = []
+    original = transfer._transferred
+    monkeypatch.setattr(transfer, "_transferred", lambda t: copies.append(t) or original(t))
+    states = population._states(together)
+    assert len(copies) == 2
+    for member, state in zip(together, states, strict=True):
+        for name, tensor in member.network.state_dict().items():
+            assert torch.equal(state["network"][name], tensor.cpu())
+            assert state["network"][name].untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+        assert state["momentum"].keys() == dict(member.network.named_parameters()).keys()
+
+
+def test_what_trained_a_network_is_noted_with_it(digits: Dataset, workdir: Path, device: torch.device) -> None:
+    """Also where one engine has begun and another has ended."""
+    spec = small_spec(epochs=3)
+
+    def stop(members: list) -> None:
+        if members[0].epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(digits, [spec], LoopEngine(), device, checkpoint_seconds=0, on_epoch=stop)
+    done = trained(digits, [spec], StackedEngine("grouped"), device)
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    assert done[spec.hash].engines == [f"loop on {where}", f"grouped on {where}"]
+    cache.store_entry(spec, done[spec.hash])
+    assert cache.load_entry(spec, digits.digest).engines == done[spec.hash].engines

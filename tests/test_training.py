@@ -144,7 +144,9 @@ def test_the_files_others_rely_on(digits: Dataset, workdir: Path, plan: Config) 
     write_history("history.csv", experiment, digits.digest)
     with safe_open("trained.safetensors", framework="pt") as file:
         assert set(file.metadata()) == {"about"}
-        specs = json.loads(file.metadata()["about"])["specs"]
+        about = json.loads(file.metadata()["about"])
+        specs = about["specs"]
+        assert about["engines"] == {key: ["loop on cpu"] for key in specs}
         assert list(specs) == sorted(specs)
         assert {key.split("/")[0] for key in file.keys()} == set(specs)  # noqa: SIM118
         assert {key.split("/")[1] for key in file.keys()} == {"conv1.weight", "conv1.bias", "linear.weight"}  # noqa: SIM118

@@ -96,16 +96,6 @@ def normalizer(network: nn.Module, norm: str, x0: torch.Tensor) -> float:
     return output_norms(network, x0[None])[0] if norm == "output" else rho(network, norm)
 
 
-def history_row(network: nn.Module, examples: Examples, x0: torch.Tensor) -> dict[str, float]:
-    """One row of the training history: losses and errors on the whole sets, rho and normalized losses.
-
-    rho is the product of Frobenius norms, or the output norm for x0 in a network with shortcuts.
-    """
-    outputs = network_outputs(network, examples)
-    scale = normalizer(network, "output" if has_shortcuts(network) else "l2", x0)
-    return {**losses_and_errors(outputs, examples), "rho": scale, **_losses(outputs / scale, examples, "norm_")}
-
-
 def measurements(
     network: nn.Module, examples: Examples, norms: tuple[str, ...], x0: torch.Tensor
 ) -> tuple[list[dict[str, float | str]], Outputs]:

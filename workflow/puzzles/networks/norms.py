@@ -25,6 +25,11 @@ def rho(network: nn.Module, norm: str = "l2") -> float:
 
 def layer_norms(network: nn.Module, norm: str = "l2") -> list[float]:
     """The norm of each layer, in order; see ``rho``."""
+    return [float(value) for value in layer_norm_values(network, norm)]
+
+
+def layer_norm_values(network: nn.Module, norm: str = "l2") -> list[torch.Tensor]:
+    """``layer_norms`` as float64 tensors without axes that stay on the device, so that nothing waits for it."""
     return [_norm(matrix, norm) for matrix in _matrices(absorb_batch_norm(network), all_biases=norm == "l2_biases")]
 
 
@@ -58,11 +63,11 @@ def _matrices(network: nn.Module, all_biases: bool) -> list[torch.Tensor]:
     return matrices
 
 
-def _norm(matrix: torch.Tensor, norm: str) -> float:
-    if not matrix.isfinite().all():
-        return math.nan  # a network that diverged
+def _norm(matrix: torch.Tensor, norm: str) -> torch.Tensor:
+    finite = matrix.isfinite().all()  # it is not in a network that diverged: such a norm is nan
     if norm == "spectral":
-        return float(torch.linalg.matrix_norm(matrix, 2))
-    order = {"l2": 2, "l2_biases": 2, "l1": 1, "linf": math.inf}[norm]
-    value = float(torch.linalg.vector_norm(matrix, order))
-    return value / L1_DIVISOR if norm == "l1" else value
+        value = torch.linalg.matrix_norm(torch.where(finite, matrix, 0.0), 2)
+    else:
+        order = {"l2": 2, "l2_biases": 2, "l1": 1, "linf": math.inf}[norm]
+        value = torch.linalg.vector_norm(matrix, order)
+    return torch.where(finite, value / L1_DIVISOR if norm == "l1" else value, math.nan)

@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -28,12 +28,14 @@ class Entry:
     data_digest: str  # of the data set it was trained on
     history: list[dict]
     snapshots: dict[str, State]
+    engines: list[str] = field(default_factory=list)  # what has trained it, such as "loop on cpu"
 
 
 def store_entry(spec: NetworkSpec, entry: Entry) -> None:
     """Write an entry, atomically."""
     tensors = {f"{s}/{name}": t.contiguous() for s, state in entry.snapshots.items() for name, t in state.items()}
-    about = json.dumps({"spec": as_dict(spec), "data": entry.data_digest, "history": entry.history})
+    known = {"spec": as_dict(spec), "data": entry.data_digest, "history": entry.history, "engines": entry.engines}
+    about = json.dumps(known)
     metadata = {"about": about, "sha256": checksum(tensors, about)}
     path = paths.cached_network(spec.hash)
     _remove(*partials(path))
@@ -76,7 +78,7 @@ def load_entry(spec: NetworkSpec, data_digest: str) -> Entry | None:
     for key, tensor in tensors.items():
         snapshot, name = key.split("/", 1)
         snapshots.setdefault(snapshot, {})[name] = tensor
-    return Entry(data_digest, known["history"], snapshots)
+    return Entry(data_digest, known["history"], snapshots, known.get("engines", []))
 
 
 def checksum(tensors: State, about: str) -> str:

@@ -23,23 +23,27 @@ def write_networks(path: str | Path, networks: Iterable[Network], select: Iterab
     """Assemble the trained networks of an experiment from the cache.
 
     Tensors are named ``<network>/<parameter>``; networks of a second and further snapshot are named
-    ``<network>@<snapshot>``. The one metadata key, ``about``, is JSON: ``specs`` maps each to its spec, ``sha256`` is the
-    checksum of all. With several keys, the bytes of the file would depend on their order.
+    ``<network>@<snapshot>``. The one metadata key, ``about``, is JSON: ``specs`` maps each to its spec, ``engines`` to what
+    has trained it, ``sha256`` is the checksum of weights and specs. With several keys, the bytes of the file would depend on
+    their order.
 
     Raises:
         DataError: a network is not in the cache, or was trained on other data.
     """
     tensors: cache.State = {}
     specs: dict[str, dict] = {}
+    engines: dict[str, list[str]] = {}
     for network in networks:
         entry = _entry(network, digest)
         for k, s in enumerate(select):
             key = stored_name(network.name, s, first=k == 0)
             specs[key] = as_dict(network.spec)
+            engines[key] = entry.engines
             tensors |= {f"{key}/{name}": tensor for name, tensor in entry.snapshots[s.name].items()}
     sha256 = cache.checksum(tensors, json.dumps(specs, sort_keys=True))
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {"about": json.dumps({"specs": specs, "sha256": sha256}, sort_keys=True)})
+        about = {"specs": specs, "engines": engines, "sha256": sha256}
+        save_file(tensors, temporary, {"about": json.dumps(about, sort_keys=True)})
 
 
 def read_networks(path: str | Path) -> tuple[dict[str, NetworkSpec], dict[str, cache.State]]:

@@ -1,6 +1,7 @@
 """Members of a population (a network with its optimizer and history), and the interface of the engines that train them."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from torch import nn
 from puzzles.config.specs import NetworkSpec, Select
 from puzzles.data.batches import learning_rate
 from puzzles.data.preparation import Examples
-from puzzles.networks.measure import is_dead
+from puzzles.networks.measure import Outputs, is_dead
 from puzzles.training.cache import State
 
 Request = tuple[NetworkSpec, list[Select]]  # a network and the snapshots of its training to keep
@@ -28,6 +29,7 @@ class Member:
     epoch: int = 0
     history: list[dict] = field(default_factory=list)
     snapshots: dict[str, State] = field(default_factory=dict)
+    engines: list[str] = field(default_factory=list)  # which have trained it, as ``note_engine`` names them
     dead: bool = False  # as last evaluated: no step will change anything
 
     @property
@@ -50,6 +52,13 @@ class Member:
     def due(self) -> bool:
         """Whether the network is to be evaluated on the whole sets at this epoch."""
         return self.epoch % self.spec.evaluate_every == 0 or self.epoch in (self.spec.epochs, self.spec.last_epoch)
+
+    def note_engine(self, backend: str) -> None:
+        """Remember what trains the network: the backend (see ``backends.BACKENDS``) and the kind of device."""
+        device = next(self.network.parameters()).device
+        name = f"{backend} on {torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type}"
+        if name not in self.engines:
+            self.engines.append(name)
 
     def look_whether_dead(self) -> None:
         """Set ``dead`` after an evaluation: no gradient reaches the network, and what momentum is left moves no weight.
@@ -81,4 +90,7 @@ class Engine(Protocol):
     """How the networks of a population step together."""
 
     def train_epoch(self, members: list[Member]) -> None:
-        """Advance every member's network and optimizer by one epoch."""
+        """Advance every member's network and optimizer by one epoch, and note in each member what has trained it."""
+
+    def outputs(self, members: list[Member]) -> Iterator[tuple[Member, Outputs]]:
+        """Each member, in any order, with the logits of its training and test images as they are now."""

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -15,7 +15,9 @@ from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Preparation
 from puzzles.networks.architectures import build, initialize
 from puzzles.networks.arithmetic import arithmetic
-from puzzles.networks.measure import history_row
+from puzzles.networks.evaluation import Evaluated, history_rows
+from puzzles.networks.measure import Outputs, network_outputs
+from puzzles.networks.transfer import to_host
 from puzzles.training import cache
 from puzzles.training.fastest_backend import MeasuredEngine
 from puzzles.training.members import Engine, Member, Request
@@ -39,6 +41,12 @@ class LoopEngine:
                     loss.backward()
                     member.optimizer.step()
             member.epoch += 1
+            member.note_engine("loop")
+
+    def outputs(self, members: list[Member]) -> Iterator[tuple[Member, Outputs]]:
+        """Each member with the logits of its training and test images."""
+        for member in members:
+            yield member, network_outputs(member.network, member.examples)
 
 
 class Population:
@@ -81,37 +89,32 @@ class Population:
         members = [self._member(spec, select) for spec, select in requests]
         saved = time.monotonic()
         while members:
-            running, failures = [], []
-            for member in members:
-                if member.due and not member.evaluated:
-                    self._evaluate(member)
-                if member.finished:
-                    if member.dead or not math.isfinite(member.history[-1]["train_loss"]):
-                        how = "dead, nothing moves it any more" if member.dead else "its loss is no finite number"
-                        log.warning("network %s ends at epoch %d: %s", member.spec.hash[:8], member.epoch, how)
-                    try:
-                        on_finish(member.spec, cache.Entry(self.digest, member.history, self._final_snapshots(member)))
-                        cache.drop_checkpoint(member.spec)
-                    except Exception as error:  # most likely a full disk
-                        failures.append((member, error))
-                else:
-                    running.append(member)
+            self._evaluate([m for m in members if m.due and not m.evaluated])
+            running, finished = [m for m in members if not m.finished], [m for m in members if m.finished]
+            failures = []
+            for member, snapshots in zip(finished, self._final_snapshots(finished), strict=True):
+                _warn_of_an_odd_end(member)
+                try:
+                    on_finish(member.spec, cache.Entry(self.digest, member.history, snapshots, member.engines))
+                    cache.drop_checkpoint(member.spec)
+                except Exception as error:  # most likely a full disk
+                    failures.append((member, error))
             if failures:
                 self._save_what_can_be_saved([*running, *(member for member, _ in failures)])
                 raise failures[0][1]
             members = running
             if time.monotonic() - saved >= self.checkpoint_seconds:
-                for member in members:
-                    cache.store_checkpoint(member.spec, self._state(member))
+                for member, state in zip(members, self._states(members), strict=True):
+                    cache.store_checkpoint(member.spec, state)
                 saved = time.monotonic()
             if members:
                 self.engine.train_epoch(members)
                 on_epoch(members)
 
     def _save_what_can_be_saved(self, members: list[Member]) -> None:
-        for member in members:
+        for member, state in zip(members, self._states(members), strict=True):
             try:
-                cache.store_checkpoint(member.spec, self._state(member))
+                cache.store_checkpoint(member.spec, state)
             except StorageError as error:
                 log.warning(str(error))
 
@@ -134,50 +137,69 @@ class Population:
             for name, buffer in saved["momentum"].items():
                 parameter = network.get_parameter(name)
                 optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(buffer)
-            member.epoch, member.history = saved["epoch"], saved["history"]
+            member.epoch, member.history, member.engines = saved["epoch"], saved["history"], saved.get("engines", [])
             # drop snapshots that are no longer asked for: they would be stored without being updated
             member.snapshots = {name: state for name, state in saved["snapshots"].items() if name in names}
         return member
 
-    def _state(self, member: Member) -> dict:
-        return {
-            "data": self.digest,
-            "select": [s.name for s in member.select],
-            "network": _copy(member.network),
-            "momentum": {
-                name: _to_cpu(member.optimizer.state[parameter]["momentum_buffer"])
-                for name, parameter in member.network.named_parameters()
-                if parameter in member.optimizer.state
-            },
-            "epoch": member.epoch,
-            "history": member.history,
-            "snapshots": _all_to_cpu(member.snapshots),
-        }
+    def _states(self, members: list[Member]) -> list[dict]:
+        """What checkpoints hold, copied from the device together."""
+        parts = [[m.network.state_dict(), _momentum(m), *m.snapshots.values()] for m in members]
+        copies = iter(_copied([part for of_member in parts for part in of_member]))
+        return [
+            {
+                "data": self.digest,
+                "select": [s.name for s in member.select],
+                "network": next(copies),
+                "momentum": next(copies),
+                "snapshots": {name: next(copies) for name in member.snapshots},
+                "epoch": member.epoch,
+                "history": member.history,
+                "engines": member.engines,
+            }
+            for member in members
+        ]
 
-    def _evaluate(self, member: Member) -> None:
-        x0 = self.preparation.reference_image(member.spec)
-        row = {"epoch": member.epoch, "lr": learning_rate(member.spec, max(member.epoch - 1, 0))}
-        member.history.append(row | history_row(member.network, member.examples, x0))
-        member.look_whether_dead()
-        for select in member.select:
-            if select.rule != "last" and select.pick(member.history) is member.history[-1]:
-                # kept on the device: a later epoch may replace it until the network is finished
-                member.snapshots[select.name] = {name: t.clone() for name, t in member.network.state_dict().items()}
+    def _evaluate(self, members: list[Member]) -> None:
+        evaluated: list[Member] = []
+
+        def answers() -> Iterator[Evaluated]:
+            for member, outputs in self.engine.outputs(members):
+                evaluated.append(member)  # an engine may answer in another order
+                yield Evaluated(member.network, member.examples, self.preparation.reference_image(member.spec), outputs)
+
+        for row, member in zip(history_rows(answers()), evaluated, strict=True):
+            lr = learning_rate(member.spec, max(member.epoch - 1, 0))
+            member.history.append({"epoch": member.epoch, "lr": lr, **row})
+            member.look_whether_dead()
+            for select in member.select:
+                if select.rule != "last" and select.pick(member.history) is member.history[-1]:
+                    # kept on the device: a later epoch may replace it until the network is finished
+                    member.snapshots[select.name] = {name: t.clone() for name, t in member.network.state_dict().items()}
 
     @staticmethod
-    def _final_snapshots(member: Member) -> dict[str, cache.State]:
-        last = {s.name: _copy(member.network) for s in member.select if s.rule == "last"}
-        return _all_to_cpu(member.snapshots) | last
+    def _final_snapshots(members: list[Member]) -> list[dict[str, cache.State]]:
+        kept = [
+            member.snapshots | {s.name: member.network.state_dict() for s in member.select if s.rule == "last"}
+            for member in members
+        ]
+        copies = iter(_copied([state for snapshots in kept for state in snapshots.values()]))
+        return [{name: next(copies) for name in snapshots} for snapshots in kept]
 
 
-def _copy(network: nn.Module) -> cache.State:
-    return {name: _to_cpu(t) for name, t in network.state_dict().items()}
+def _warn_of_an_odd_end(member: Member) -> None:
+    if member.dead or not math.isfinite(member.history[-1]["train_loss"]):
+        how = "dead, nothing moves it any more" if member.dead else "its loss is no finite number"
+        log.warning("network %s ends at epoch %d: %s", member.spec.hash[:8], member.epoch, how)
 
 
-def _all_to_cpu(snapshots: dict[str, cache.State]) -> dict[str, cache.State]:
-    return {name: {key: _to_cpu(t) for key, t in state.items()} for name, state in snapshots.items()}
+def _momentum(member: Member) -> cache.State:
+    """The momentum buffers by the names of their parameters; none before the first step."""
+    state = member.optimizer.state
+    return {name: state[p]["momentum_buffer"] for name, p in member.network.named_parameters() if p in state}
 
 
-def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
-    """Copy a tensor to the CPU, into memory of its own: in a stack it is a view of the tensors of all networks."""
-    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+def _copied(states: list[cache.State]) -> list[cache.State]:
+    """Copies of states on the CPU. In a stack, a network's tensors are views of the tensors of all networks."""
+    copies = iter(to_host([tensor for state in states for tensor in state.values()]))
+    return [{name: next(copies) for name in state} for state in states]

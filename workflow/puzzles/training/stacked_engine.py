@@ -10,6 +10,7 @@ from torch import nn
 from puzzles.config.specs import batch_bounds
 from puzzles.data.batches import batch_order, crop_draws, crop_flip, learning_rate
 from puzzles.networks.arithmetic import arithmetic
+from puzzles.networks.measure import EXAMPLES_AT_ONCE, Outputs
 from puzzles.training.backends import BACKENDS, capture_stream, compiled, joined_streams
 from puzzles.training.members import Member
 from puzzles.training.stacked_layers import StackedBatchNorm, share, stack
@@ -17,6 +18,7 @@ from puzzles.training.stacked_sgd import StackedSGD
 
 SHRINK = 0.5  # of a stack's networks have to be running
 WARM_UP = 3  # steps to run before one is recorded
+EVALUATED_AT_ONCE = 8 * EXAMPLES_AT_ONCE  # images in one forward pass of a stack, those of all its networks counted
 
 
 def stackable(member: Member) -> tuple:
@@ -64,7 +66,31 @@ class Stack:
         for start, end in batch_bounds(self.order.shape[1], self.members[0].spec.batch_size):
             self._run(end - start)
         for member, is_active in zip(self.members, active, strict=True):
-            member.epoch += is_active
+            if is_active:
+                member.epoch += 1
+                member.note_engine(self.backend)
+
+    def outputs(self) -> list[Outputs]:
+        """The logits of every network, in eval mode and in float32, then float64; see ``networks.measure.logits``."""
+        train, test = (self._logits([getattr(m.examples, name) for m in self.members]) for name in ("train_x", "test_x"))
+        return [Outputs(*both) for both in zip(train, test, strict=True)]
+
+    def _logits(self, images: list[torch.Tensor]) -> torch.Tensor:
+        """[P, N, classes] of the images of each network, [N, H, W, C] each; images that all share are taken once."""
+        networks = len(images)
+        shared = len({i.data_ptr() for i in images}) == 1
+        size = max(1, EVALUATED_AT_ONCE // networks)
+        parts = []
+        self.module.eval()
+        try:
+            with torch.no_grad(), arithmetic("fp32"):
+                for start in range(0, len(images[0]), size):
+                    x = torch.stack([i[start : start + size] for i in (images[:1] if shared else images)])
+                    x = x.permute(0, 1, 4, 2, 3).expand(networks, -1, -1, -1, -1)
+                    parts.append(self.module(x).double())
+        finally:
+            self.module.train()
+        return torch.cat(parts, dim=1)
 
     def share(self) -> None:
         """Make the members' weights, statistics and momenta views of the stack's."""
@@ -205,6 +231,19 @@ class StackedEngine:
         running = {id(member) for member in members}
         # a stack most of whose networks have finished would compute for nobody: those that are left become a new one
         self._stacks = [s for s in self._stacks if sum(id(m) in running for m in s.members) > len(s.members) * SHRINK]
+        self._stack_new_ones(members)
+        for s in self._stacks:
+            s.train_epoch([id(member) in running for member in s.members])
+
+    def outputs(self, members: list[Member]) -> Iterator[tuple[Member, Outputs]]:
+        """Each member, by stacks, with the logits of its training and test images."""
+        self._stack_new_ones(members)
+        wanted = {id(member) for member in members}
+        for s in self._stacks:
+            if wanted & {id(m) for m in s.members}:
+                yield from (pair for pair in zip(s.members, s.outputs(), strict=True) if id(pair[0]) in wanted)
+
+    def _stack_new_ones(self, members: list[Member]) -> None:
         known = {id(m) for s in self._stacks for m in s.members}
         fresh: dict[tuple, list[Member]] = {}
         for member in members:
@@ -213,8 +252,6 @@ class StackedEngine:
         for together in fresh.values():
             self._stacks.append(self.new_stack(together))
             self._stacks[-1].share()
-        for s in self._stacks:
-            s.train_epoch([id(member) in running for member in s.members])
 
     def new_stack(self, members: list[Member]) -> Stack:
         """The members as a stack."""

@@ -63,20 +63,24 @@ class StackedBatchNorm(nn.Module):
         self.register_buffer("active", torch.ones(len(layers), dtype=torch.bool))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[P, B, C] or [P, B, C, H, W], in training mode: normalized by the statistics of each network's own batch.
+        """[P, B, C] or [P, B, C, H, W]: normalized by the statistics of each network's own batch, or by its running ones.
 
-        PyTorch's own operator, over the channels of all networks side by side, as a grouped convolution leaves them. It
-        updates copies of the running statistics: autograd keeps what it was given.
+        PyTorch's own operator, over the channels of all networks side by side, as a grouped convolution leaves them. In
+        training it updates copies of the running statistics: autograd keeps what it was given.
         """
         side_by_side = x.transpose(0, 1).flatten(1, 2)  # [B, P * C, ...]
         mean, variance = self.running_mean.flatten().clone(), self.running_var.flatten().clone()
         weight, bias = self.weight.flatten(), self.bias.flatten()
-        y = nn.functional.batch_norm(side_by_side, mean, variance, weight, bias, True, self.momentum, self.eps)
+        y = nn.functional.batch_norm(side_by_side, mean, variance, weight, bias, self.training, self.momentum, self.eps)
+        if self.training:
+            self._keep_statistics(mean, variance)
+        return y.unflatten(1, (len(x), -1)).transpose(0, 1)
+
+    def _keep_statistics(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
         with torch.no_grad():
             for statistic, updated in ((self.running_mean, mean), (self.running_var, variance)):
                 statistic.copy_(torch.where(self.active[:, None], updated.view_as(statistic), statistic))
             self.num_batches_tracked += self.active
-        return y.unflatten(1, (len(x), -1)).transpose(0, 1)
 
 
 class StackedBlock(nn.Module):
