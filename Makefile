@@ -60,8 +60,8 @@ bench: .venv/installed  ## compare the engine with the usual tutorials' code on 
 test: .venv/installed
 	.venv/bin/python -m pytest
 
-chaos: .venv/installed  ## faults at random moments of whole runs, an hour or more: make chaos [TIMES=20]
-	PYTHONPATH=.:workflow:tests .venv/bin/python tests/chaos.py $(if $(TIMES),--times $(TIMES))
+chaos: .venv/installed  ## faults at random moments of whole runs, an hour or more: make chaos [TIMES=20] [FAULTS=kill]
+	PYTHONPATH=.:workflow:tests .venv/bin/python tests/chaos.py $(if $(TIMES),--times $(TIMES)) $(if $(FAULTS),--faults $(FAULTS))
 
 lint: .venv/installed
 	.venv/bin/ruff check .
