@@ -1,7 +1,7 @@
 """Faults at random moments of whole runs, for hours if you like: make chaos [TIMES=20] [FAULTS=kill].
 
 Each time a fresh run of tiny trainings is disturbed once, the same command is given again until it ends well, and its files
-are compared with those of an undisturbed run. What was done and what it cost is a table; the rows of other faults stay in it.
+are compared with those of an undisturbed run. What was done and what it cost is a table; rows of other faults stay.
 """
 
 import argparse

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 from slurm_cluster import Cluster, why_not
@@ -118,7 +119,7 @@ def test_a_figure_submits_what_trains_and_measures_and_nothing_else(
     assert (workspace.folder / "results/tiny/figures/fig10.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize("fault", ["cancelled", "drained"])
+@pytest.mark.parametrize("fault", ["cancelled", "drained", "time out"])
 def test_a_job_that_is_stopped_in_mid_training_is_retried_and_goes_on(
     cluster: Cluster, finished: Workspace, fault: str
 ) -> None:
@@ -137,12 +138,17 @@ def test_a_job_that_is_stopped_in_mid_training_is_retried_and_goes_on(
     assert int(number) > before
     if fault == "cancelled":
         cluster.ask("scancel", number)
+    if fault == "time out":  # of a job that hangs, so that the minute which is SLURM's shortest limit passes in any case
+        cluster.ask("scontrol", "update", f"jobid={number}", "timelimit=1")
+        for process in psutil.process_iter(["cmdline"]):
+            if any(str(finished.folder) in word and ".snakemake/scripts" in word for word in process.info["cmdline"] or ()):
+                process.suspend()
     finish(finished, running)
     jobs = described(cluster, before)["train"]
     assert len(jobs) == (1 if fault == "drained" else 2)
     assert "JobState=COMPLETED" in jobs[-1]
     if fault != "drained":
-        assert "JobState=COMPLETED" not in jobs[0]
+        assert f"JobState={'CANCELLED' if fault == 'cancelled' else 'TIMEOUT'}" in jobs[0]
     by_slurm = {p.name: p.read_bytes() for p in (finished.folder / "results/tiny/trained").glob("init*")}
     for path in ("results/cache", "results/tiny"):
         subprocess.run(["rm", "-r", str(finished.folder / path)], check=True)

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -239,6 +240,42 @@ def test_killed_in_the_middle_the_same_command_finishes_with_the_same_tables(emp
     assert set(undisturbed.networks()) == set(after)
     assert list(checkpoints.iterdir()) == []
     assert not list(empty.folder.glob("results/cache/**/.partial-*"))
+
+
+def test_an_interrupt_of_snakemake_alone_ends_its_jobs_soon(finished: Workspace) -> None:
+    """``kill -INT``, as a job manager does it: not the whole group, as Ctrl-C in a terminal."""
+    for key in ("epochs", "max_epochs"):
+        finished.change(f"experiments.init_3layer.network.{key}", 100_000)
+    command = finished.command(f"{RUN}/trained/init_3layer.safetensors")
+    process = subprocess.Popen(
+        command, cwd=finished.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    checkpoints = finished.folder / "results/cache/checkpoints"
+    while not list(checkpoints.glob("[!.]*.pt")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    jobs = psutil.Process(process.pid).children(recursive=True)
+    assert any(".snakemake/scripts" in " ".join(job.cmdline()) for job in jobs)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)  # hours, if it waited for the training
+    assert process.returncode != 0
+    assert psutil.wait_procs(jobs, 10)[1] == []
+    for key in ("epochs", "max_epochs"):
+        finished.change(f"experiments.init_3layer.network.{key}", 5)
+    finished.snakemake()  # no lock is left
+
+
+def test_a_damaged_table_is_named_where_it_is_read(finished: Workspace) -> None:
+    """Not half of it fitted, and not silently; deleted, it is made again as it was."""
+    table = finished.folder / RUN / "measurements/init_3layer.csv"
+    whole, before = table.read_bytes(), finished.tables()
+    table.write_bytes(b"".join(whole.splitlines(keepends=True)[: whole.count(b"\n") // 2]))
+    (finished.folder / RUN / "tables/fits/init_3layer.csv").unlink()
+    output = finished.snakemake("tables", ok=False)
+    assert f"{RUN}/measurements/init_3layer.csv: damaged or edited (its checksum does not hold); delete it" in output
+    table.unlink()
+    finished.snakemake("tables")
+    assert finished.tables() == before
 
 
 def test_two_runs_at_once_are_refused_not_mixed(finished: Workspace) -> None:

@@ -20,6 +20,7 @@ from puzzles.output.reuse import (
     reusable,
     reused_files,
 )
+from puzzles.base.interrupts import end_jobs_when_interrupted
 from puzzles.base.stale_lock import clear_stale_lock
 from puzzles.base.environment import has_gpu, set_environment
 
@@ -36,6 +37,7 @@ except ConfigError as error:
 
 if workflow.is_main_process:
     note_other_configuration(plan)
+    end_jobs_when_interrupted()
 
 reused = reusable(plan)
 

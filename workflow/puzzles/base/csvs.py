@@ -1,5 +1,6 @@
 """Read and write tables as CSV files without loss of precision."""
 
+import hashlib
 import io
 import typing
 from collections.abc import Callable, Iterable
@@ -9,6 +10,8 @@ from typing import TypeVar
 
 import pandas as pd
 
+from puzzles.base import paths
+from puzzles.base.errors import ResultsError
 from puzzles.base.files import atomic
 
 if typing.TYPE_CHECKING:
@@ -18,14 +21,42 @@ Tables = TypeVar("Tables", bound="DataclassInstance")
 
 
 def write_csv(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table to a CSV file, atomically and with all digits of its floats."""
+    """Write a table to a CSV file, atomically and with all digits of its floats.
+
+    A hidden file beside it keeps its checksum, which ``read_csv`` compares. Published tables have ``checksums.txt`` instead.
+    """
+    record = _record(Path(path))
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+        digest = _sha256(temporary)
+        record.unlink(missing_ok=True)  # before the table changes: a process that is killed here leaves no wrong record
+    if not Path(path).absolute().is_relative_to(paths.REFERENCE.absolute()):
+        with atomic(record) as temporary:
+            temporary.write_text(digest)
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """Read a table that ``write_csv`` wrote: floats are exact, and only an empty cell is a missing value."""
+    """Read a table that ``write_csv`` wrote: floats are exact, and only an empty cell is a missing value.
+
+    Raises:
+        ResultsError: it is not as it was written, for example cut by a crash of the file system.
+    """
+    record = _record(Path(path))
+    if record.is_file() and record.read_text() != _sha256(Path(path)):
+        raise ResultsError(
+            f"{path}: damaged or edited (its checksum does not hold); delete it and run the same command again, or, to keep "
+            f"what you edited, delete {record.name} beside it"
+        )
     return _parse(path)
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def reread(table: pd.DataFrame) -> pd.DataFrame:
