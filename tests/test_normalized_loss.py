@@ -1,4 +1,4 @@
-"""NormalizedLoss: torchmetrics' interface, with and without torchmetrics; sums that are right whatever the batches; one rho."""
+"""NormalizedLoss: torchmetrics' interface, with and without torchmetrics; sums right whatever the batches; one rho."""
 
 import copy
 import importlib.util
@@ -8,34 +8,20 @@ import pickle
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import DEVICES, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import distributed, multiprocessing, nn
+from metric_process import CLASSES, EXAMPLES, data, metric, network
+from torch import nn
 
 import puzzles
 from puzzles.analysis.columns import derived
 from puzzles.base.csvs import read_csv
 from puzzles.normalize import layers
-
-EXAMPLES, CLASSES = 60, 5
-
-
-def network(seed: int = 0) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(), nn.Linear(16, CLASSES)).eval()
-
-
-def data(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(EXAMPLES, 4, generator=generator), torch.randint(CLASSES, (EXAMPLES,), generator=generator)
-
-
-def metric(model: nn.Module, **kwargs: object) -> "puzzles.NormalizedLoss":
-    return puzzles.NormalizedLoss(model, data()[0][:3], biases="ignore", **kwargs)
 
 
 def expected(model: nn.Module, logits: torch.Tensor, target: torch.Tensor) -> float:
@@ -244,36 +230,20 @@ def test_margin_ratio_is_the_column_of_the_tables() -> None:
         puzzles.margin_ratio(1.0, 1.0, 1)
 
 
-def process(rank: int, port: int, results: str) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    distributed.init_process_group("gloo", rank=rank, world_size=3)
-    (x, y), model = data(), network()
-    loss = metric(model)
-    parts = [slice(0, 5), slice(5, 60), slice(60, 60)]  # the third has no example
-    if rank < 2:
-        loss.update(model(x[parts[rank]]), y[parts[rank]])
-    values = [float(loss.compute()), float(loss.compute()), int(loss.examples)]
-    model[0].weight.data.mul_(1 + rank)  # processes that do not have the same weights
-    loss.reset()
-    loss.update(model(x), y)
-    try:
-        loss.compute()
-    except puzzles.NormalizationError as error:
-        values.append(str(error))
-    torch.save(values, f"{results}/{rank}")
-    distributed.destroy_process_group()
-
-
-def test_sums_over_processes(tmp_path: object) -> None:
+def test_sums_over_processes(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(process, (port, str(tmp_path)), nprocs=3)
+        port = str(free.getsockname()[1])
+    forbidden = [] if HAS_TORCHMETRICS else ["torchmetrics"]
+    script, library = ROOT / "tests" / "metric_process.py", {"PYTHONPATH": str(ROOT / "workflow")}
+    commands = [[sys.executable, script, str(rank), port, tmp_path / str(rank), *forbidden] for rank in range(2)]
+    processes = [subprocess.Popen(command, env=os.environ | library) for command in commands]
+    assert [process.wait(300) for process in processes] == [0, 0]
     (x, y), model = data(), network()
-    for rank, own in enumerate((5, 55, 0)):
-        first, second, examples, error = torch.load(f"{tmp_path}/{rank}")
-        assert first == second == pytest.approx(expected(model, model(x), y), abs=1e-14)
-        assert examples == own
+    whole = pytest.approx(expected(model, model(x), y), abs=1e-14)
+    for rank, (own, own_of_all) in enumerate([(5, 60), (55, 0)]):
+        *numbers, error = torch.load(tmp_path / str(rank))
+        assert numbers == [whole, whole, own, whole, whole, own_of_all]
         assert "differ between processes" in error
 
 
