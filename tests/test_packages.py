@@ -11,7 +11,7 @@ from conftest import ROOT
 from puzzles.base import digests
 from puzzles.base.digests import code_digest, direct_imports, imported_modules
 
-ORDER = ["base", "config", "data", "networks", "training", "analysis", "output"]
+ORDER = ["base", "normalize", "config", "data", "networks", "training", "analysis", "output"]
 LIBRARY = ROOT / "workflow" / "puzzles"
 MODULES = sorted(
     ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts)

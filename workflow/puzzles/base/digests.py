@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from puzzles.base import paths
@@ -42,13 +43,22 @@ def imported_modules(module: str) -> set[str]:
 def direct_imports(module: str) -> tuple[str, ...]:
     """The library modules that a module's own import statements name, and the packages that it is in."""
     found = {module.rpartition(".")[0]} - {""}
-    for node in ast.walk(ast.parse(_file(module).read_text())):
+    for node in _what_runs(ast.parse(_file(module).read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE}
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
             inside = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {node.module} | {name for name in inside if _exists(name)}
     return tuple(sorted(found))
+
+
+def _what_runs(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a module except what is only for type checkers."""
+    yield node
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _what_runs(child)
 
 
 def _file(module: str) -> Path:

@@ -33,3 +33,7 @@ class TrainingError(PuzzleError):
 
 class StorageError(PuzzleError):
     """A file cannot be written: the disk is full, or the folder may not be written to."""
+
+
+class NormalizationError(PuzzleError, ValueError):
+    """Dividing a network's output by a product of norms means nothing, or an input of the library is wrong."""

@@ -6,12 +6,12 @@ from collections import OrderedDict
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import fusion
 
 from puzzles.base.errors import ArchitectureError
 from puzzles.base.randomness import generator
 from puzzles.config.specs import Architecture, NetworkSpec
 from puzzles.networks.layers import Conv2d, Flatten
+from puzzles.normalize.layers import fold
 
 LAYERS = (nn.Conv2d, nn.Linear)
 
@@ -143,22 +143,14 @@ def absorb_batch_norm(network: nn.Module) -> nn.Module:
     absorbed = copy.deepcopy(network).eval()
     for module in list(absorbed.modules()):
         layer: nn.Conv2d | nn.Linear | None = None
-        where = ""
         for name, child in list(module.named_children()):
             if isinstance(child, LAYERS):
-                layer, where = child, name
+                layer = child
             elif isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 assert layer is not None  # the layer before the batch norm
-                setattr(module, where, _fused(layer, child).to(layer.weight.dtype))
+                fold(layer, child)
                 setattr(module, name, nn.Identity())
     return absorbed
-
-
-def _fused(layer: nn.Conv2d | nn.Linear, batch_norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Conv2d | nn.Linear:
-    layer, batch_norm = copy.deepcopy(layer).double().eval(), copy.deepcopy(batch_norm).double().eval()
-    if isinstance(layer, nn.Conv2d):
-        return fusion.fuse_conv_bn_eval(layer, batch_norm)
-    return fusion.fuse_linear_bn_eval(layer, batch_norm)
 
 
 def weight_layers(network: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:

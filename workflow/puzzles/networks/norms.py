@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from puzzles.networks.architectures import absorb_batch_norm, weight_layers
-
-L1_DIVISOR = 100.0  # Fig. 9 divides each layer's L1 norm by 100
+from puzzles.normalize.layers import as_matrix, matrix_norm
 
 
 def rho(network: nn.Module, norm: str = "l2") -> float:
@@ -30,7 +29,8 @@ def layer_norms(network: nn.Module, norm: str = "l2") -> list[float]:
 
 def layer_norm_values(network: nn.Module, norm: str = "l2") -> list[torch.Tensor]:
     """``layer_norms`` as float64 tensors without axes that stay on the device, so that nothing waits for it."""
-    return [_norm(matrix, norm) for matrix in _matrices(absorb_batch_norm(network), all_biases=norm == "l2_biases")]
+    matrices = _matrices(absorb_batch_norm(network), all_biases=norm == "l2_biases")
+    return [matrix_norm(matrix, "l2" if norm == "l2_biases" else norm) for matrix in matrices]
 
 
 def divide_layers(network: nn.Module, norm: str = "l2") -> nn.Module:
@@ -56,18 +56,8 @@ def _matrices(network: nn.Module, all_biases: bool) -> list[torch.Tensor]:
     """Each layer's weights as a float64 matrix [out, in k k], with its bias as one more column where ``rho`` counts it."""
     matrices = []
     for k, (_, layer) in enumerate(weight_layers(network)):
-        matrix = layer.weight.detach().double().flatten(1)
-        if layer.bias is not None and (all_biases or (k == 0 and is_bias_light(network))):
-            matrix = torch.cat([matrix, layer.bias.detach().double()[:, None]], dim=1)
-        matrices.append(matrix)
+        counts_bias = all_biases or (k == 0 and is_bias_light(network))
+        matrices.append(
+            as_matrix(layer, layer.weight.detach(), layer.bias.detach() if counts_bias and layer.bias is not None else None)
+        )
     return matrices
-
-
-def _norm(matrix: torch.Tensor, norm: str) -> torch.Tensor:
-    finite = matrix.isfinite().all()  # it is not in a network that diverged: such a norm is nan
-    if norm == "spectral":
-        value = torch.linalg.matrix_norm(torch.where(finite, matrix, 0.0), 2)
-    else:
-        order = {"l2": 2, "l2_biases": 2, "l1": 1, "linf": math.inf}[norm]
-        value = torch.linalg.vector_norm(matrix, order)
-    return torch.where(finite, value / L1_DIVISOR if norm == "l1" else value, math.nan)
