@@ -70,11 +70,11 @@ def test_a_digest_covers_what_the_code_imports_and_nothing_else() -> None:
 
 def test_a_digest_changes_with_code_two_imports_away_but_not_with_a_comment(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_digest("output.plots")
-    original = digests._essence
+    original = digests.essence
 
     def change(text: str) -> str:
         tree = LIBRARY / "base" / "files.py"
-        monkeypatch.setattr(digests, "_essence", lambda f: text if f == tree else original(f))
+        monkeypatch.setattr(digests, "essence", lambda f: text if f == tree else original(f))
         return code_digest("output.plots")
 
     assert change("something else") != before

@@ -9,10 +9,11 @@ from bench.compare import BATCH, operations
 from conftest import ROOT, small_spec
 
 from puzzles.base.randomness import generator
+from puzzles.config.builders import multiply_adds
 from puzzles.config.configuration import load_config
 from puzzles.config.experiments import Network
 from puzzles.config.specs import Architecture, NetworkSpec, Select, as_dict, canonical, from_dict
-from puzzles.config.work import minutes, multiply_adds
+from puzzles.config.work import minutes
 
 
 def test_golden_hashes(raw: dict) -> None:

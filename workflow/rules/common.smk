@@ -9,6 +9,7 @@ sys.path.insert(0, str(here))
 from puzzles.base import paths
 from puzzles.config.checks import check_files
 from puzzles.config.configuration import load_config
+from puzzles.config.own_code import locate_builders
 from puzzles.config.work import minutes
 from puzzles.base.digests import code_digest, digest
 from puzzles.base.errors import ConfigError
@@ -30,6 +31,7 @@ if workflow.is_main_process and not DRY & set(sys.argv):
 
 try:
     check_files(workflow.configfiles)
+    locate_builders(config.get("architectures") or {}, workflow.configfiles)
     plan = load_config(config)
     plan.check_targets(sys.argv[1:])
 except ConfigError as error:

@@ -17,9 +17,10 @@ from puzzles.config.experiments import Experiment, Network
 from puzzles.config.specs import NetworkSpec
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Examples, Preparation
-from puzzles.networks.architectures import build, has_shortcuts, initialize, num_parameters
+from puzzles.networks.architectures import build, initialize, num_parameters
 from puzzles.networks.complexity import distance
 from puzzles.networks.measure import Outputs, measurements, normalizer
+from puzzles.normalize.layers import BATCH_NORMS
 from puzzles.training.cache import State
 from puzzles.training.experiment_files import read_networks, stored_name
 
@@ -155,7 +156,7 @@ class _Measuring:
         about = _about(self.experiment, network) | {"dataset": dataset.name, "data": self.data}
         about |= {"num_classes": dataset.num_classes, "train_size": len(examples.train_y), "test_size": len(examples.test_y)}
         about |= {"num_parameters": num_parameters(module), "pretrained_from": self.parents.get(network.spec.pretrained, "")}
-        return about | {"batch_norm": network.spec.architecture.batch_norm or has_shortcuts(module)}
+        return about | {"batch_norm": any(isinstance(m, BATCH_NORMS) for m in module.modules())}
 
     def _rho_of_natural_networks(self) -> dict[str, float]:
         """Of those that met their criterion, by the history, so that it is known before any is measured."""

@@ -24,7 +24,7 @@ def code_digest(module: str) -> str:
     Raises:
         FileNotFoundError: there is no such module.
     """
-    return digest(*(_essence(_file(name)) for name in sorted(imported_modules(f"{PACKAGE}.{module}"))))
+    return digest(*(essence(_file(name)) for name in sorted(imported_modules(f"{PACKAGE}.{module}"))))
 
 
 def imported_modules(module: str) -> set[str]:
@@ -71,7 +71,8 @@ def _exists(module: str) -> bool:
 
 
 @functools.cache
-def _essence(file: Path) -> str:
+def essence(file: Path) -> str:
+    """The code of a file without its comments and docstrings."""
     tree = ast.parse(file.read_text())
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:

@@ -13,6 +13,8 @@ import yaml
 
 from puzzles.base import paths
 from puzzles.base.errors import ConfigError
+from puzzles.config.builders import BUILDERS, feature_map
+from puzzles.config.own_code import is_own
 from puzzles.config.specs import Architecture, NetworkSpec, as_dict
 
 FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time
@@ -193,7 +195,7 @@ def check_network(key: str, spec: NetworkSpec, dataset: dict) -> None:
         return
     side, channels, examples = form
     size = spec.image_size or side
-    if spec.architecture.feature_size(size) < 1:
+    if not is_own(spec.architecture.builder) and min(feature_map(spec.architecture, size, size)) < 1:
         fail("image_size", size, f"larger images: nothing is left of {size}x{size} pixels after the convolutions")
     if spec.train_size > examples:
         fail("train_size", spec.train_size, f"at most {examples}, the training examples of {spec.dataset}")
@@ -202,32 +204,21 @@ def check_network(key: str, spec: NetworkSpec, dataset: dict) -> None:
             fail(field, list(getattr(spec, field)), f"1 or {channels} numbers, the channels of {spec.dataset}")
 
 
-USES = {  # the settings that each builder uses
-    "conv": {"builder", "widths", "kernel", "stride", "padding", "bias", "batch_norm"},
-    "five_layer": {"builder", "widths", "batch_norm"},
-    "resnet": {"builder", "depth"},
-}
-
-
 def check_architecture(key: str, architecture: Architecture) -> None:
     """Raise an error if a setting of an architecture is missing, wrong, or not used by its builder.
 
     Raises:
         ConfigError: the first setting of it that is wrong.
     """
-    unused = sorted(set(as_dict(architecture)) - USES[architecture.builder])
+    builder = BUILDERS[architecture.builder]
+    unused = sorted(set(as_dict(architecture)) - builder.uses - {"builder"})
     if unused:
-        uses = ", ".join(sorted(USES[architecture.builder] - {"builder"}))
+        uses = ", ".join(sorted(builder.uses))
         raise ConfigError(f"config: {key}.{unused[0]}: found it with builder {architecture.builder}, expected only {uses}")
-    if architecture.builder == "five_layer" and len(architecture.widths) != 4:
-        raise ConfigError(f"config: {key}.widths: found {list(architecture.widths)}, expected 4 numbers")
-    if architecture.builder == "resnet" and (architecture.depth < 8 or architecture.depth % 6 != 2):
-        raise ConfigError(f"config: {key}.depth: found {architecture.depth}, expected 6n + 2 (8, 14, 20, ..., 56)")
-    if architecture.batch_norm and architecture.bias != "all":
-        expected = "bias: all, since batch norm brings biases back once it is absorbed"
-        raise ConfigError(f"config: {key}.batch_norm: found it with bias: {architecture.bias}, expected {expected}")
-    if architecture.builder == "conv" and not architecture.widths:
-        raise ConfigError(f"config: {key}.widths: missing; expected the filters of each convolution")
+    fault = builder.fault(architecture)
+    if fault is not None:
+        setting, found, expected = fault
+        raise ConfigError(f"config: {key}.{setting}: found {found}, expected {expected}")
 
 
 def check_files(files: Iterable[str | Path]) -> None:

@@ -12,6 +12,7 @@ from puzzles.base.errors import ConfigError
 from puzzles.config.checks import check_schema, expect_known
 from puzzles.config.expand import expand
 from puzzles.config.experiments import Experiment
+from puzzles.config.own_code import locate_builders
 from puzzles.config.specs import NetworkSpec, Select
 
 TABLE_PANELS = ("families", "rescaling", "predictors", "monitoring")  # kinds of panel, each drawn from a table of its own
@@ -94,6 +95,7 @@ def load_config_files(*paths: str | Path) -> Config:
     merged: dict = {}
     for path in paths:
         merged = _merge(merged, yaml.safe_load(Path(path).read_text()))
+    locate_builders(merged.get("architectures") or {}, paths)
     return load_config(merged)
 
 

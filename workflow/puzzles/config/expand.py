@@ -4,8 +4,10 @@ from collections import Counter
 from dataclasses import replace
 
 from puzzles.base.errors import ConfigError
+from puzzles.config.builders import BUILDERS
 from puzzles.config.checks import check_architecture, check_network, check_value, expect_known, known_form
 from puzzles.config.experiments import NORMS, Experiment, Network, network_name
+from puzzles.config.own_code import is_own, own_architecture, with_argument
 from puzzles.config.specs import Architecture, NetworkSpec, Select, batch_bounds, from_dict
 
 PRETRAIN_SEED = 1000  # by default: far from the seeds of fine-tunings, so that the two share no random numbers
@@ -41,6 +43,7 @@ def expand(name: str, raw: dict) -> Experiment:
     if form is not None and e.get("output_image", 0) >= form[2]:
         raise ConfigError(f"{key}.output_image: found {e['output_image']}, expected a training image, 0 to {form[2] - 1}")
     select = tuple(_select(s, e.get("max_train_error", 0.0)) for s in e.get("select", ["last"]))
+    own = any(is_own(n.spec.architecture.builder) for n in networks)
     names = [s.name for s in select]
     if len(set(names)) < len(names):
         raise ConfigError(
@@ -51,7 +54,7 @@ def expand(name: str, raw: dict) -> Experiment:
         e["description"],
         tuple(networks),
         select,
-        tuple(e.get("norms", NORMS)),
+        tuple(e.get("norms", [n for n in NORMS if n != "l2_biases" or not own])),
         tuple(group for group, g in groups.items() if g.get("fit", True)),
         e.get("shards", raw.get("runtime", {}).get("shards", 1)),
         e.get("output_image", 0),
@@ -132,13 +135,7 @@ def _spec(key: str, settings: dict, overrides: dict, raw: dict) -> NetworkSpec:
             raise ConfigError(f"config: {key}.{field}: missing; expected the name of one under {field}s")
     expect_known(f"{key}.dataset", values["dataset"], list(raw["datasets"]), "data set")
     expect_known(f"{key}.architecture", values["architecture"], list(raw["architectures"]), "architecture")
-    architecture = from_dict(Architecture, raw["architectures"][values["architecture"]])
-    check_architecture(f"architectures.{values['architecture']}", architecture)
-    width = values.pop("width", None)
-    if width is not None:
-        if architecture.builder == "resnet":
-            raise ConfigError(f"config: {key}.architecture: found a resnet, expected one whose width can be swept")
-        architecture = replace(architecture, widths=(int(width),) * len(architecture.widths))
+    architecture = _architecture(key, values["architecture"], raw, values.pop("width", None))
     for field in ("input_mean", "input_std"):
         if values.get(field) == PER_CHANNEL:
             del values[field]
@@ -152,6 +149,29 @@ def _spec(key: str, settings: dict, overrides: dict, raw: dict) -> NetworkSpec:
             spec = replace(spec, evaluate_every=max(1, round(epochs / EVALUATIONS)))
     check_network(key, spec, dataset)
     return spec
+
+
+def _architecture(key: str, name: str, raw: dict, width: float | None) -> Architecture:
+    """The architecture of a name, with another width where that is swept."""
+    settings, where = raw["architectures"][name], f"architectures.{name}"
+    if is_own(settings["builder"]):
+        architecture = own_architecture(where, settings)
+        return architecture if width is None else with_argument(architecture, "width", int(width))
+    for setting in ("arguments", "path"):
+        if setting in settings:
+            raise ConfigError(
+                f"config: {where}.{setting}: found it with builder {settings['builder']}, expected module:function"
+            )
+    expect_known(f"{where}.builder", settings["builder"], list(BUILDERS), "builder (or module:function)")
+    architecture = from_dict(Architecture, settings)
+    check_architecture(where, architecture)
+    if width is None:
+        return architecture
+    if not architecture.widths:
+        raise ConfigError(
+            f"config: {key}.architecture: found a {architecture.builder}, expected one whose width can be swept"
+        )
+    return replace(architecture, widths=(int(width),) * len(architecture.widths))
 
 
 def _epochs_of(steps: int, spec: NetworkSpec, dataset: dict, key: str) -> int:

@@ -21,7 +21,7 @@ TRAINER_VERSION = 1
 class Architecture:
     """The layers of a network; ``networks.architectures.build`` makes a module of them for a given input."""
 
-    builder: str  # conv, five_layer, resnet
+    builder: str  # conv, five_layer, resnet, or module:function of one's own
     widths: tuple[int, ...] = ()  # filters (five_layer: and hidden units) of each hidden layer
     kernel: int = 3
     stride: int = 1
@@ -29,16 +29,10 @@ class Architecture:
     bias: str = "all"  # none, first (layer 1 only), all
     batch_norm: bool = False
     depth: int = 0  # resnet only: 6n + 2
-
-    def feature_size(self, image_size: int) -> int:
-        """The side of the last feature map for square images of this side; below 1 when the images are too small."""
-        if self.builder == "five_layer":
-            return -(-image_size // 8)  # three 3x3 convolutions of stride 2, padding 1
-        if self.builder == "resnet":
-            return -(-image_size // 4)
-        for _ in self.widths:
-            image_size = (image_size + 2 * self.padding - self.kernel) // self.stride + 1
-        return image_size
+    # of one's own only
+    arguments: str = ""  # of the function, as JSON
+    source: str = ""  # digest of its code
+    path: str = field(default="", compare=False)  # its file; no part of the spec
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
 def as_dict(spec: "DataclassInstance") -> dict:
     """The fields that have no default or differ from it: a new field with a default changes no existing hash."""
     values = {}
-    for f in fields(spec):
+    for f in (f for f in fields(spec) if f.compare):
         value = getattr(spec, f.name)
         if f.name == "trainer_version" or value != f.default:
             values[f.name] = as_dict(value) if is_dataclass(value) and not isinstance(value, type) else value

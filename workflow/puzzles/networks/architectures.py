@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,29 +10,33 @@ from torch import nn
 
 from puzzles.base.errors import ArchitectureError
 from puzzles.base.randomness import generator
+from puzzles.config.builders import feature_map
+from puzzles.config.own_code import is_own
 from puzzles.config.specs import Architecture, NetworkSpec
 from puzzles.networks.layers import Conv2d, Flatten
-from puzzles.normalize.layers import fold
+from puzzles.networks.own import Own, build_own, initialize_own
+from puzzles.normalize.layers import FOLDABLE, fold
 
-LAYERS = (nn.Conv2d, nn.Linear)
+LAYERS = FOLDABLE  # the kinds of layers with weights; the paper's are Conv2d and Linear
 
 
-def build(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> nn.Sequential:
-    """A module that maps images [B, C, H, W] to logits [B, num_classes], with uninitialized weights.
+def build(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """A module that maps images [B, C, H, W] to logits [B, num_classes], with weights that are to be initialized.
 
     Raises:
-        ArchitectureError: the images are too small.
+        ArchitectureError: the images are too small; or code of one's own fails, or returns no such module (``own``).
     """
-    channels, side, _ = input_shape
-    features = architecture.feature_size(side)
-    if features < 1:
-        shape = f"{side}x{side}"
+    if is_own(architecture.builder):
+        return build_own(architecture, input_shape, num_classes)
+    channels, height, width = input_shape
+    features = feature_map(architecture, height, width)
+    if min(features) < 1:
+        shape = f"{height}x{width}"
         raise ArchitectureError(
             f"{architecture.builder} with widths {list(architecture.widths)}: found images of {shape} pixels, of which its "
             f"convolutions leave nothing; expected larger ones (set image_size)"
         )
-    builders = {"conv": _conv, "five_layer": _five_layer, "resnet": _resnet}
-    return builders[architecture.builder](architecture, channels, features, num_classes)
+    return BUILD[architecture.builder](architecture, channels, features[0] * features[1], num_classes)
 
 
 def _conv(a: Architecture, channels: int, features: int, num_classes: int) -> nn.Sequential:
@@ -43,7 +48,7 @@ def _conv(a: Architecture, channels: int, features: int, num_classes: int) -> nn
         _add_hidden(parts, f"conv{k}", convolution, nn.BatchNorm2d(width) if a.batch_norm else None)
         channels = width
     parts["flatten"] = Flatten()
-    parts["linear"] = nn.Linear(channels * features**2, num_classes, bias=a.bias == "all")
+    parts["linear"] = nn.Linear(channels * features, num_classes, bias=a.bias == "all")
     return nn.Sequential(parts)
 
 
@@ -59,7 +64,7 @@ def _five_layer(a: Architecture, channels: int, features: int, num_classes: int)
         _add_hidden(parts, f"conv{k}", convolution, nn.BatchNorm2d(width) if a.batch_norm else None)
         channels = width
     parts["flatten"] = Flatten()
-    linear = nn.Linear(channels * features**2, hidden, bias=not a.batch_norm)
+    linear = nn.Linear(channels * features, hidden, bias=not a.batch_norm)
     _add_hidden(parts, "linear4", linear, nn.BatchNorm1d(hidden) if a.batch_norm else None)
     parts["linear5"] = nn.Linear(hidden, num_classes)
     return nn.Sequential(parts)
@@ -110,13 +115,19 @@ def _resnet(a: Architecture, channels: int, features: int, num_classes: int) -> 
     return nn.Sequential(parts)
 
 
+BUILD = {"conv": _conv, "five_layer": _five_layer, "resnet": _resnet}  # the other half of config.builders.BUILDERS
+
+
 def initialize(network: nn.Module, spec: NetworkSpec) -> None:
     """Draw the initial weights of ``spec`` into ``network``, each tensor from its own stream.
 
     ``gaussian``: weights N(0, init_std^2). ``kaiming``: N(0, 2 / fan_in). ``default``: U(+-1/sqrt(fan_in)), as PyTorch
     does for convolutions and linear layers. Biases are U(+-1/sqrt(fan_in)) or zero; batch norm starts at gamma 1, beta 0.
-    ``init_gain`` multiplies the weights.
+    ``init_gain`` multiplies the weights. For networks of one's own see ``own.initialize_own``.
     """
+    if isinstance(network, Own):
+        initialize_own(network, spec)
+        return
     for name, layer in network.named_modules():
         if not isinstance(layer, LAYERS):
             continue
@@ -142,7 +153,7 @@ def absorb_batch_norm(network: nn.Module) -> nn.Module:
     """
     absorbed = copy.deepcopy(network).eval()
     for module in list(absorbed.modules()):
-        layer: nn.Conv2d | nn.Linear | None = None
+        layer: nn.Module | None = None
         for name, child in list(module.named_children()):
             if isinstance(child, LAYERS):
                 layer = child
@@ -153,20 +164,28 @@ def absorb_batch_norm(network: nn.Module) -> nn.Module:
     return absorbed
 
 
-def weight_layers(network: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
-    """The layers with weights, in the order in which they are computed."""
+def weight_layers(network: nn.Module) -> list[tuple[str, Any]]:
+    """The layers with weights of a network of the paper's, in the order in which they are computed."""
     return [(name, layer) for name, layer in network.named_modules() if isinstance(layer, LAYERS)]
 
 
 def num_parameters(network: nn.Module) -> int:
     """The number of trainable parameters, after batch norm is absorbed.
 
-    A residual network keeps its batch norm and has 853,018 at depth 56.
+    A residual network keeps its batch norm and has 853,018 at depth 56; a network of one's own keeps it too.
     """
-    counted = absorb_batch_norm(network) if isinstance(network, nn.Sequential) and not has_shortcuts(network) else network
+    counted = absorb_batch_norm(network) if has_plain_layers(network) else network
     return sum(p.numel() for p in counted.parameters())
 
 
-def has_shortcuts(network: nn.Module) -> bool:
-    """Whether there are shortcuts: outputs are not homogeneous in each layer, so the product of norms does not apply."""
-    return any(isinstance(module, Block) for module in network.modules())
+def has_plain_layers(network: nn.Module) -> bool:
+    """Whether it is one layer after the other, of the paper's kinds: what depends on single layers is then computed."""
+    return not isinstance(network, Own) and not any(isinstance(module, Block) for module in network.modules())
+
+
+def has_norm_product(network: nn.Module) -> bool:
+    """Whether scaling a layer scales the output, so that it can be divided by the product of the layers' norms.
+
+    Not where there are shortcuts; in a network of one's own it is tried (``own``).
+    """
+    return network.normalizer is not None if isinstance(network, Own) else has_plain_layers(network)

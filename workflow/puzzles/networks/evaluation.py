@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from puzzles.data.preparation import Examples
-from puzzles.networks.architectures import has_shortcuts
+from puzzles.networks.architectures import has_norm_product
 from puzzles.networks.measure import Outputs, logits
 from puzzles.networks.norms import layer_norm_values
 from puzzles.networks.transfer import to_host
@@ -30,8 +30,8 @@ class Evaluated:
 def history_rows(evaluated: Iterable[Evaluated]) -> list[dict[str, float]]:
     """A row of the training history for each network: losses and errors on the whole sets, rho and normalized losses.
 
-    rho is the product of Frobenius norms, or the output norm for x0 in a network with shortcuts. An iterable that computes
-    outputs when they are asked for never holds those of all networks.
+    rho is the product of Frobenius norms, or the output norm for x0 where that product means nothing (shortcuts). An
+    iterable that computes outputs when they are asked for never holds those of all networks.
     """
     numbers = [_numbers(e) for e in evaluated]
     if not numbers:
@@ -42,10 +42,10 @@ def history_rows(evaluated: Iterable[Evaluated]) -> list[dict[str, float]]:
 
 def _numbers(e: Evaluated) -> torch.Tensor:
     """``COLUMNS`` of one network [7], float64, on its device."""
-    if has_shortcuts(e.network):
-        rho = torch.linalg.vector_norm(logits(e.network, e.x0[None])[0])
-    else:
+    if has_norm_product(e.network):
         rho = reduce(torch.mul, layer_norm_values(e.network))
+    else:
+        rho = torch.linalg.vector_norm(logits(e.network, e.x0[None])[0])
     sets = ((e.outputs.train, e.examples.train_y), (e.outputs.test, e.examples.test_y))
     losses = [nn.functional.cross_entropy(outputs, labels) for outputs, labels in sets]
     errors = [_error(outputs, labels) for outputs, labels in sets]

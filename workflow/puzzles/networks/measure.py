@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from puzzles.data.preparation import Examples
-from puzzles.networks.architectures import absorb_batch_norm, has_shortcuts, weight_layers
+from puzzles.networks.architectures import absorb_batch_norm, has_plain_layers, weight_layers
 from puzzles.networks.arithmetic import arithmetic
 from puzzles.networks.complexity import fisher_rao_norm, path_norm, sum_of_squares
 from puzzles.networks.norms import divide_layers, is_bias_light, layer_norms, rho
@@ -60,8 +60,11 @@ def is_finite(outputs: torch.Tensor) -> bool:
 def is_dead(network: nn.Module, examples: Examples) -> bool:
     """Whether a network has come to its end: it answers 0 to every training image, and no gradient reaches its weights.
 
-    Where the last layer has a bias, outputs that are constant can still learn: such a network is never dead.
+    Where the last layer has a bias, outputs that are constant can still learn: such a network is never dead. Nor is one with
+    shortcuts, or one of the user's, of which that is not known.
     """
+    if not has_plain_layers(network):
+        return False
     _, last = weight_layers(network)[-1]
     if last.bias is not None or logits(network, examples.train_x).any():
         return False
@@ -117,7 +120,7 @@ def measurements(
     Raises:
         RuntimeError: without its batch norm the network computes something else.
     """
-    network = network if has_shortcuts(network) else _absorbed(network, examples)
+    network = _absorbed(network, examples) if has_plain_layers(network) else network
     with watched_units(network) as active_units:
         train = logits(network, examples.train_x)
     outputs = Outputs(train, logits(network, examples.test_x))
@@ -161,17 +164,20 @@ def watched_units(network: nn.Module) -> Iterator[Callable[[], dict[str, float]]
     The value is a function: the share of units that fired for at least one image, ``active_units_<k>`` for each layer and
     ``active_units`` for the layer where it is smallest.
     """
-    fired: dict[nn.Module, torch.Tensor] = {}
+    fired: dict[tuple, torch.Tensor] = {}  # by module, and by shape where one module is used in several places
 
     def note(layer: nn.Module, _: tuple, output: torch.Tensor) -> None:
         now = (output > 0).any(dim=0)
-        fired[layer] = fired[layer] | now if layer in fired else now
+        key = (layer, now.shape)
+        fired[key] = fired[key] | now if key in fired else now
 
     hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, nn.ReLU)]
 
     def shares() -> dict[str, float]:
         layers = [float(units.double().mean()) for units in fired.values()]
-        return {"active_units": min(layers)} | {f"active_units_{k}": share for k, share in enumerate(layers, start=1)}
+        return {"active_units": min(layers, default=float("nan"))} | {
+            f"active_units_{k}": share for k, share in enumerate(layers, start=1)
+        }
 
     try:
         yield shares
@@ -202,7 +208,7 @@ def _changed(a: Outputs, b: Outputs) -> int:
 def _complexity(network: nn.Module, outputs: Outputs, examples: Examples) -> dict[str, float]:
     """Measures of the network as it is; those that a residual network has no value of are empty there."""
     found = {"fisher_rao": fisher_rao_norm(network, outputs.train, examples.train_y)}
-    plain = not has_shortcuts(network)
+    plain = has_plain_layers(network)
     found["path_norm"] = path_norm(network, examples.input_shape) if plain else float("nan")
     return found | {"sum_of_squares": sum_of_squares(network) if plain else float("nan")}
 
@@ -216,7 +222,7 @@ def _layer_by_layer(
 ) -> dict[str, float]:
     """The network whose layers are divided one by one, beside f / rho; empty for the output norm."""
     empty = float("nan")
-    if norm == "output" or not is_finite(outputs.train):
+    if norm == "output" or not has_plain_layers(network) or not is_finite(outputs.train):
         return {"changed_layerwise": empty, "layers_difference": empty}
     divided, some = divide_layers(network, norm), slice(EXAMPLES_AT_ONCE)
     train, expected = logits(divided, examples.train_x[some]), normalized.train[some]

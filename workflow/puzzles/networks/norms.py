@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from puzzles.networks.architectures import absorb_batch_norm, weight_layers
+from puzzles.networks.own import Own
 from puzzles.normalize.layers import as_matrix, matrix_norm
 
 
@@ -29,6 +30,8 @@ def layer_norms(network: nn.Module, norm: str = "l2") -> list[float]:
 
 def layer_norm_values(network: nn.Module, norm: str = "l2") -> list[torch.Tensor]:
     """``layer_norms`` as float64 tensors without axes that stay on the device, so that nothing waits for it."""
+    if isinstance(network, Own):
+        return network.layer_norms(norm)
     matrices = _matrices(absorb_batch_norm(network), all_biases=norm == "l2_biases")
     return [matrix_norm(matrix, "l2" if norm == "l2_biases" else norm) for matrix in matrices]
 

@@ -83,6 +83,12 @@ class Normalizer:
         with torch.no_grad():
             return {layer.name: float(matrix_norm(_matrix(model, layer), self.norm)) for layer in self._layers}
 
+    def matrices(self, model: nn.Module) -> list[torch.Tensor]:
+        """Each counted layer's weights as they are now, in the order of computation: float64, [out, in k k]."""
+        model = unwrapped(model)
+        with torch.no_grad():
+            return [_matrix(model, layer) for layer in self._layers]
+
     def __call__(self, model: nn.Module) -> float:
         """rho of the model's weights as they are now; nan if it has diverged."""
         if self.norm == "output":

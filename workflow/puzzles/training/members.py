@@ -23,9 +23,10 @@ class Member:
 
     spec: NetworkSpec
     select: list[Select]
-    network: nn.Sequential
+    network: nn.Module
     optimizer: torch.optim.Optimizer
     examples: Examples
+    num_classes: int
     epoch: int = 0
     history: list[dict] = field(default_factory=list)
     snapshots: dict[str, State] = field(default_factory=dict)
@@ -67,13 +68,6 @@ class Member:
         """
         guessing = math.isclose(self.history[-1]["train_loss"], math.log(self.num_classes), rel_tol=1e-9)
         self.dead = guessing and self._at_rest() and is_dead(self.network, self.examples)
-
-    @property
-    def num_classes(self) -> int:
-        """The outputs of the network."""
-        last = self.network[-1]
-        assert isinstance(last, nn.Linear)
-        return last.out_features
 
     def _at_rest(self) -> bool:
         spec, rate = self.spec, learning_rate(self.spec, self.epoch)

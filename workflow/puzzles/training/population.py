@@ -6,47 +6,21 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
 
 from puzzles.base.errors import StorageError
 from puzzles.config.specs import NetworkSpec, Select
-from puzzles.data.batches import batches, learning_rate
+from puzzles.data.batches import learning_rate
 from puzzles.data.dataset import Dataset
 from puzzles.data.preparation import Preparation
 from puzzles.networks.architectures import build, initialize
-from puzzles.networks.arithmetic import arithmetic
 from puzzles.networks.evaluation import Evaluated, history_rows
-from puzzles.networks.measure import Outputs, network_outputs
 from puzzles.networks.transfer import to_host
 from puzzles.training import cache
 from puzzles.training.fastest_backend import MeasuredEngine
+from puzzles.training.loop_engine import LoopEngine
 from puzzles.training.members import Engine, Member, Request
 
 log = logging.getLogger(__name__)
-
-
-class LoopEngine:
-    """Trains one network after the other, which is the fastest way on a CPU (channels_last, one thread)."""
-
-    def train_epoch(self, members: list[Member]) -> None:
-        """Advance every member by one epoch of SGD on the mean cross-entropy."""
-        for member in members:
-            spec, network, examples = member.spec, member.network.train(), member.examples
-            for group in member.optimizer.param_groups:
-                group["lr"] = learning_rate(spec, member.epoch)
-            with arithmetic(spec.precision):
-                for x, y in batches(examples, spec, member.epoch):
-                    loss = nn.functional.cross_entropy(network(x.permute(0, 3, 1, 2)), y)
-                    member.optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
-                    member.optimizer.step()
-            member.epoch += 1
-            member.note_engine("loop")
-
-    def outputs(self, members: list[Member]) -> Iterator[tuple[Member, Outputs]]:
-        """Each member with the logits of its training and test images."""
-        for member in members:
-            yield member, network_outputs(member.network, member.examples)
 
 
 class Population:
@@ -124,12 +98,14 @@ class Population:
         initialize(network, spec)
         if spec.pretrained:
             network.load_state_dict(self.pretrained[spec.pretrained])
-        # torch's stubs know of no memory_format
-        network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        flat = all(parameter.dim() < 5 for parameter in network.parameters())  # channels_last is for images, not volumes
+        network = network.to(self.device)
+        if flat:  # torch's stubs know of no memory_format
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.SGD(
             network.parameters(), lr=spec.lr, momentum=spec.momentum, weight_decay=spec.weight_decay, foreach=True
         )
-        member = Member(spec, select, network, optimizer, examples)
+        member = Member(spec, select, network, optimizer, examples, self.dataset.num_classes)
         saved = cache.load_checkpoint(spec, self.digest)
         names = {s.name for s in select}
         if saved is not None and names <= set(saved["select"]):

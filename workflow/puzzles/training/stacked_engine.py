@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from puzzles.config.own_code import is_own
 from puzzles.config.specs import batch_bounds
 from puzzles.data.batches import batch_order, crop_draws, crop_flip, learning_rate
 from puzzles.networks.arithmetic import arithmetic
 from puzzles.networks.measure import EXAMPLES_AT_ONCE, Outputs
 from puzzles.training.backends import BACKENDS, capture_stream, compiled, joined_streams
+from puzzles.training.loop_engine import LoopEngine
 from puzzles.training.members import Member
 from puzzles.training.stacked_layers import StackedBatchNorm, share, stack
 from puzzles.training.stacked_sgd import StackedSGD
@@ -225,9 +227,12 @@ class StackedEngine:
     def __init__(self, backend: str = "grouped") -> None:
         self.backend = backend
         self._stacks: list[Stack] = []
+        self._alone = LoopEngine()  # for networks of the user's, whose layers have no stacked form
 
     def train_epoch(self, members: list[Member]) -> None:
         """Advance every member by one epoch."""
+        own, members = _own_and_others(members)
+        self._alone.train_epoch(own)
         running = {id(member) for member in members}
         # a stack most of whose networks have finished would compute for nobody: those that are left become a new one
         self._stacks = [s for s in self._stacks if sum(id(m) in running for m in s.members) > len(s.members) * SHRINK]
@@ -237,6 +242,8 @@ class StackedEngine:
 
     def outputs(self, members: list[Member]) -> Iterator[tuple[Member, Outputs]]:
         """Each member, by stacks, with the logits of its training and test images."""
+        own, members = _own_and_others(members)
+        yield from self._alone.outputs(own)
         self._stack_new_ones(members)
         wanted = {id(member) for member in members}
         for s in self._stacks:
@@ -256,3 +263,8 @@ class StackedEngine:
     def new_stack(self, members: list[Member]) -> Stack:
         """The members as a stack."""
         return Stack(members, self.backend)
+
+
+def _own_and_others(members: list[Member]) -> tuple[list[Member], list[Member]]:
+    own = [m for m in members if is_own(m.spec.architecture.builder)]
+    return own, [m for m in members if not is_own(m.spec.architecture.builder)]
