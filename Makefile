@@ -6,13 +6,16 @@ ifneq ($(words $(CURDIR)),1)
 $(error the folder "$(CURDIR)" has a space in its name, which Snakemake cannot work with: move the project to another folder)
 endif
 
-.PHONY: demo test paper figures publish analyse measure verify usage clean prune results cost bench chaos lint
+.PHONY: demo test paper own figures publish analyse measure verify usage clean prune results cost bench chaos lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
 
 paper: .venv/installed  ## the whole paper, as config.yaml describes it
 	$(SNAKEMAKE)
+
+own: .venv/installed  ## your own network and data, as workflow/runs/own.yaml says: docs/own.md
+	$(SNAKEMAKE) --configfile workflow/runs/own.yaml
 
 fig%: .venv/installed  ## one figure, of a run if one is named: make fig10 RUN=small
 	$(SNAKEMAKE) $@ $(if $(RUN),--configfile workflow/runs/$(RUN).yaml)

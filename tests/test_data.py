@@ -1,5 +1,6 @@
 """Data sets: what is accepted, what is refused with one line, what is left behind."""
 
+import gzip
 import io
 import os
 import zipfile
@@ -11,11 +12,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_spec
+from PIL import Image
 
 from puzzles.base.errors import DataError
+from puzzles.config.specs import Architecture, Select
 from puzzles.data.dataset import Dataset, checked, read_dataset, read_npz, write_npz
 from puzzles.data.download import Fetch, fetch, fetch_to
 from puzzles.data.preparation import Preparation, train_subset
+from puzzles.training import cache
+from puzzles.training.population import Population
 
 
 def arrays(**changes: object) -> dict[str, np.ndarray]:
@@ -32,13 +37,17 @@ def arrays(**changes: object) -> dict[str, np.ndarray]:
 
 BROKEN = [
     ({"test_y": None}, "test_y is missing, expected the arrays train_x, train_y, test_x, test_y"),
-    ({"train_x": np.zeros((20, 8, 8, 3))}, "train_x has dtype float64, expected uint8"),
+    ({"train_x": np.zeros((20, 8, 8, 3), int)}, "train_x has dtype int64, expected uint8 or floats: x.astype(np.uint8)"),
+    ({"train_x": np.full((20, 8, 8, 3), np.nan)}, "train_x holds values that are not finite in float32"),
+    ({"train_x": np.full((20, 8, 8, 3), 1e300)}, "train_x holds values that are not finite in float32"),
     ({"train_x": np.zeros((20, 64), np.uint8)}, "train_x has shape (20, 64), expected [N, H, W]"),
-    ({"train_x": np.zeros((20, 8, 9, 3), np.uint8)}, "train_x has shape (20, 8, 9, 3), expected square images"),
     ({"train_x": np.zeros((0, 8, 8, 3), np.uint8), "train_y": np.zeros(0, int)}, "with nothing empty"),
     ({"train_y": np.arange(19) % 4}, "train_y has 19 labels, expected 20"),
     ({"train_y": (np.arange(20) % 4).astype(float)}, "train_y has shape (20,) and dtype float64, expected [N] integers"),
-    ({"train_y": np.eye(20, 4, dtype=int)}, "train_y has shape (20, 4)"),
+    (
+        {"train_y": np.eye(20, 4, dtype=int)},
+        "train_y has shape (20, 4) and dtype int64, expected [N] integers: y.argmax(axis=1)",
+    ),
     ({"train_y": np.arange(20) % 4 - 1}, "train_y holds the label -1, expected labels from 0"),
     ({"train_y": np.arange(20) % 4 * 2}, "train_y lacks the label 1, expected every class from 0 to 6"),
     ({"train_y": np.zeros(20, int)}, "train_y lacks the label 1"),
@@ -189,3 +198,100 @@ def test_a_channel_that_is_the_same_everywhere_is_named_before_training(tmp_path
         fetch_to(tmp_path / "out.npz", settings, how, [small_spec(input_std=(0.2, 0.2, 0.2))])
     fetch_to(tmp_path / "out.npz", settings, how, [small_spec(input_std=(0.5,))])
     assert (tmp_path / "out.npz").is_file()
+
+
+@pytest.mark.parametrize("form", ["grey", "nchw", "nchw, one channel", "float", "half", "rectangular"])
+def test_forms_that_people_have(tmp_path: Path, form: str) -> None:
+    """Each is taken for the images that it holds, and a network trains on it."""
+    draw = np.random.default_rng(0)
+    images = draw.integers(256, size=(40, 8, 12 if form == "rectangular" else 8, 3), dtype=np.uint8)
+    if form in ("grey", "nchw, one channel"):
+        images = images[..., :1]
+    stored = {
+        "grey": images[..., 0],
+        "nchw": images.transpose(0, 3, 1, 2),
+        "nchw, one channel": images.transpose(0, 3, 1, 2),
+        "float": images / 100 - 1,
+        "half": (images / 256).astype(np.float16),
+        "rectangular": images,
+    }[form]
+    labels = np.arange(40) % 4
+    np.savez(tmp_path / "mine.npz", train_x=stored[:30], train_y=labels[:30], test_x=stored[30:], test_y=labels[30:])
+    dataset = read_npz(tmp_path / "mine.npz", "mine")
+    expected = {"float": np.float32(images / 100 - 1), "half": np.float32(np.float16(images / 256))}.get(form, images)
+    assert np.array_equal(dataset.train_x, expected[:30])
+    examples = Preparation(dataset).examples(small_spec(input_mean=(0.0,), input_std=(1.0,), train_size=0))
+    on_scale = expected[:30] if expected.dtype == np.float32 else np.float32(expected[:30] / 255)
+    assert np.allclose(examples.train_x.numpy(), on_scale, atol=1e-6)
+    done: list[cache.Entry] = []
+    spec = small_spec(architecture=Architecture("conv", (3, 3), 3, bias="first"), batch_size=10, epochs=2, train_size=0)
+    Population(dataset, {}, 1e9).train([(spec, [Select("last")])], lambda s, entry: done.append(entry))
+    assert done[0].history[-1]["train_loss"] > 0
+
+
+def pictures(folder: Path, mode: str = "RGB", sizes: tuple[int, ...] = (8, 8, 8)) -> dict[str, np.ndarray]:
+    """Three pictures for each of two classes and splits; by split what they hold, in order of classes and names."""
+    draw, found = np.random.default_rng(0), {}
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (folder / split / name).mkdir(parents=True)
+            for k, size in enumerate(sizes):
+                array = draw.integers(256, size=(size, size) if mode == "L" else (size, size, 3), dtype=np.uint8)
+                Image.fromarray(array).save(folder / split / name / f"{k}.png")
+                found.setdefault(split, []).append(array)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_folder_of_pictures(tmp_path: Path, mode: str) -> None:
+    expected = pictures(tmp_path / "pets", mode)
+    dataset, about = fetch("pets", {"source": "folder", "path": "pets"}, Fetch(tmp_path))
+    assert np.array_equal(dataset.train_x.squeeze(), np.stack(expected["train"]))
+    assert dataset.train_x.shape[3] == (1 if mode == "L" else 3)
+    assert dataset.test_y.tolist() == [0, 0, 0, 1, 1, 1]
+    assert about["data"] == "other"
+
+
+def test_what_is_wrong_with_a_folder_of_pictures_is_one_line(tmp_path: Path) -> None:
+    def said(path: str, **settings: object) -> str:
+        with pytest.raises(DataError) as error:
+            fetch("pets", {"source": "folder", "path": path, **settings}, Fetch(tmp_path))
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    pictures(tmp_path / "sizes", sizes=(8, 8, 9))
+    assert "2.png: found 9x9 pixels, 8x8 in" in said("sizes")
+    assert fetch("pets", {"source": "folder", "path": "sizes", "resize": 6}, Fetch(tmp_path))[0].train_x.shape == (
+        6,
+        6,
+        6,
+        3,
+    )
+    assert f"{tmp_path}/nowhere/train: expected a folder of pictures for each class" in said("nowhere")
+    pictures(tmp_path / "damaged")
+    whole = (tmp_path / "damaged/test/dog/1.png").read_bytes()
+    (tmp_path / "damaged/test/dog/1.png").write_bytes(whole[:-60])
+    assert "damaged/test/dog/1.png: damaged, or no picture" in said("damaged")
+    (tmp_path / "damaged/test/dog").rename(tmp_path / "damaged/test/mouse")
+    assert "found the class dog in only one of train and test" in said("damaged")
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_files_in_mnists_format(tmp_path: Path, packed: bool) -> None:
+    draw, opened = np.random.default_rng(0), gzip.open if packed else open
+    images, labels = draw.integers(256, size=(30, 9, 7), dtype=np.uint8), (np.arange(30) % 3).astype(np.uint8)
+    for prefix, part in (("train", slice(20)), ("t10k", slice(20, 30))):
+        for name, array in ((f"{prefix}-images-idx3-ubyte", images[part]), (f"{prefix}-labels-idx1-ubyte", labels[part])):
+            header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+            with opened(tmp_path / f"{name}{'.gz' if packed else ''}", "wb") as file:
+                file.write(header + array.tobytes())
+    dataset, _ = fetch("fashion", {"source": "idx", "path": "."}, Fetch(tmp_path))
+    assert np.array_equal(dataset.train_x[..., 0], images[:20])
+    assert np.array_equal(dataset.test_y, labels[20:])
+    file = next(tmp_path.glob("t10k-labels*"))
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.*: damaged"):
+        fetch("fashion", {"source": "idx", "path": "."}, Fetch(tmp_path))
+    file.unlink()
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: no such file"):
+        fetch("fashion", {"source": "idx", "path": "."}, Fetch(tmp_path))

@@ -11,6 +11,7 @@ from conftest import ROOT, small_spec
 from workspace import RUN, Workspace, fresh
 
 from puzzles.base.errors import ArchitectureError, ConfigError
+from puzzles.config.configuration import load_config_files
 from puzzles.config.expand import expand
 from puzzles.config.own_code import own_architecture, with_argument
 from puzzles.config.specs import Architecture, NetworkSpec, Select, as_dict
@@ -239,3 +240,16 @@ def test_through_the_whole_pipeline_and_again_after_a_change(mine: Workspace) ->
     assert "train" not in mine.planned("fig02")
     code.write_text(code.read_text().replace("width: int = 6", "width: int = 5"))
     assert mine.planned("fig02")["train"] == 1
+
+
+def test_the_template_works_as_it_stands(digits: Dataset) -> None:
+    """``make own``: the builder beside the overlay is found; both experiments can be trained; figures need nothing else."""
+    config = load_config_files(ROOT / "config.yaml", ROOT / "workflow/runs/own.yaml")
+    assert list(config.experiments) == ["own_pretraining", "own_widths"]
+    assert {"fig21", "fig22"} <= set(config.figures)
+    for experiment in config.experiments.values():
+        check_experiment(experiment, digits)
+    widths = {
+        build(n.spec.architecture, (1, 8, 8), 10).network[0].out_channels for n in config.experiments["own_widths"].networks
+    }
+    assert widths == {2, 4, 8, 16, 32}

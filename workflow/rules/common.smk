@@ -135,6 +135,13 @@ def own_npz(wildcards):
     return [path.as_posix()] if path.is_file() else []
 
 
+def own_folder(wildcards):
+    """What tells whether something in the user's folder of a data set has changed: too many files to be inputs."""
+    folder, settings = plan.raw.get("data_dir", "data"), plan.raw["datasets"][wildcards.dataset]
+    files = (Path(folder) / settings["path"]).rglob("*") if settings["source"] in ("folder", "idx") else []
+    return digest(*sorted((f.as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()))
+
+
 def pretrained_networks(wildcards):
     """The pretrained networks of an experiment, if it has any."""
     name = wildcards.experiment

@@ -12,6 +12,7 @@ rule download:
         "../../envs/environment.yml"
     params:
         source=lambda w: {k: v for k, v in plan.raw["datasets"][w.dataset].items() if k != "note"},
+        folder=own_folder,
     message:
         "getting the data set {wildcards.dataset}"
     script:

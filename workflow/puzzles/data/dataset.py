@@ -13,11 +13,12 @@ from puzzles.base.errors import DataError
 from puzzles.base.files import atomic
 
 KEYS = ("train_x", "train_y", "test_x", "test_y")
+CHANNELS = (1, 3, 4)  # as pictures have them
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as it is stored: images [N, H, W, C] uint8, labels [N] int64."""
+    """A data set as it is stored: images [N, H, W, C] uint8, or float32 on a scale of the user's, labels [N] int64."""
 
     name: str
     train_x: np.ndarray
@@ -42,7 +43,10 @@ class Dataset:
 
 
 def checked(arrays: dict[str, np.ndarray], source: str, name: str) -> Dataset:
-    """A ``Dataset`` from arrays ``train_x, train_y, test_x, test_y``: uint8 images NHWC or NHW and integer labels.
+    """A ``Dataset`` from arrays ``train_x, train_y, test_x, test_y``: images NHWC, NHW or NCHW, and integer labels.
+
+    Images are uint8, or floats, which are taken as they are. [N, C, H, W] is recognized where C is 1, 3 or 4 and the last
+    axis is longer.
 
     Raises:
         DataError: one line that starts with ``source``.
@@ -62,28 +66,38 @@ def checked(arrays: dict[str, np.ndarray], source: str, name: str) -> Dataset:
     classes = int(arrays["train_y"].max()) + 1
     missing = np.setdiff1d(np.arange(min(classes, 10_000)), arrays["train_y"])
     if classes < 2 or len(missing):
-        fail(
-            f"train_y lacks the label {int(missing[0]) if len(missing) else 1}, expected every class from 0 to {classes - 1}"
-        )
+        first, advice = int(missing[0]) if len(missing) else 1, "np.unique(y, return_inverse=True)[1] leaves no gaps"
+        fail(f"train_y lacks the label {first}, expected every class from 0 to {classes - 1}: {advice}")
     if arrays["test_y"].max() >= classes:
         fail(f"test_y holds the label {arrays['test_y'].max()}, expected at most {classes - 1}, the largest of train_y")
     shaped = {key: arrays[key] for key in KEYS}
     for key in ("train_x", "test_x"):
-        shaped[key] = shaped[key][..., None] if shaped[key].ndim == 3 else shaped[key]
+        shaped[key] = _nhwc(shaped[key])
     for key in ("train_y", "test_y"):
         shaped[key] = shaped[key].astype(np.int64)
     return Dataset(name, **shaped)
 
 
+def _nhwc(x: np.ndarray) -> np.ndarray:
+    """Images [N, H, W, C], uint8 or float32."""
+    x = x[..., None] if x.ndim == 3 else x
+    if x.shape[1] in CHANNELS and x.shape[3] > max(CHANNELS):
+        x = x.transpose(0, 2, 3, 1)
+    return np.ascontiguousarray(x, None if x.dtype == np.uint8 else np.float32)
+
+
 def _check_split(split: str, x: np.ndarray, y: np.ndarray, fail: Callable[[str], None]) -> None:
-    if x.dtype != np.uint8:
-        fail(f"{split}_x has dtype {x.dtype}, expected uint8")
+    if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
+        advice = "x.astype(np.uint8) for values 0 to 255" if np.issubdtype(x.dtype, np.integer) else "x.astype(float)"
+        fail(f"{split}_x has dtype {x.dtype}, expected uint8 or floats: {advice}")
     if x.ndim not in (3, 4) or 0 in x.shape:
-        fail(f"{split}_x has shape {x.shape}, expected [N, H, W] or [N, H, W, C] with nothing empty")
-    if x.shape[1] != x.shape[2]:
-        fail(f"{split}_x has shape {x.shape}, expected square images")
+        advice = ": x.reshape(-1, H, W) or (-1, H, W, C)" if x.ndim == 2 else ""
+        fail(f"{split}_x has shape {x.shape}, expected [N, H, W] or [N, H, W, C] with nothing empty{advice}")
+    if x.dtype != np.uint8 and not np.abs(x).max() <= np.finfo(np.float32).max:
+        fail(f"{split}_x holds values that are not finite in float32, expected numbers only")
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        fail(f"{split}_y has shape {y.shape} and dtype {y.dtype}, expected [N] integers")
+        advice = "y.argmax(axis=1)" if y.ndim == 2 and y.shape[1] > 1 else "y.reshape(-1).astype(int)"
+        fail(f"{split}_y has shape {y.shape} and dtype {y.dtype}, expected [N] integers: {advice}")
     if len(y) != len(x):
         fail(f"{split}_y has {len(y)} labels, expected {len(x)}, one for each image of {split}_x")
     if y.min() < 0:

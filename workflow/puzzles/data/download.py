@@ -19,6 +19,7 @@ from puzzles.base.randomness import generator
 from puzzles.config.checks import known_form
 from puzzles.config.specs import NetworkSpec
 from puzzles.data.dataset import Dataset, checked, read_npz, write_npz
+from puzzles.data.own_files import read_folder, read_idx
 from puzzles.data.preparation import check_images
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,11 @@ def fetch(name: str, settings: dict, how: Fetch) -> tuple[Dataset, dict]:
     """
     source, form = settings["source"], known_form(settings)
     own = how.data_dir / settings.get("path", f"{source}.npz")
-    if source == "npz" or (source != "digits" and own.is_file()):
+    if source == "folder":
+        dataset, origin = read_folder(own, name, settings.get("resize", 0)), f"pictures of {own.name}"
+    elif source == "idx":
+        dataset, origin = read_idx(own, name), f"files of {own.name}"
+    elif source == "npz" or (source != "digits" and own.is_file()):
         dataset, origin = read_npz(own, name), f"{own.name} from data_dir"
     elif source == "digits":
         assert form is not None

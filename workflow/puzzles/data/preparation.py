@@ -149,9 +149,11 @@ def train_subset(labels: np.ndarray, size: int, seed: int, name: str) -> np.ndar
 
 
 def _floats(images: np.ndarray, size: int) -> torch.Tensor:
-    """uint8 [N, H, W, C] to float32 on the scale 0 to 1, bilinear to ``size`` pixels a side."""
-    x = torch.from_numpy(np.array(images)).to(torch.float32).div_(255)
-    if size and size != x.shape[1]:
+    """uint8 [N, H, W, C] to float32 on the scale 0 to 1 (floats keep theirs), bilinear to ``size`` pixels a side."""
+    x = torch.from_numpy(np.array(images)).to(torch.float32)
+    if images.dtype == np.uint8:
+        x.div_(255)
+    if size and (size, size) != tuple(x.shape[1:3]):
         x = x.permute(0, 3, 1, 2)
         x = torch.nn.functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
         x = x.permute(0, 2, 3, 1)

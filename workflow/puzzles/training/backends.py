@@ -119,13 +119,13 @@ def same_images(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int
 
 def unfold(x: torch.Tensor, weight: torch.Tensor, stride: int, padding: int) -> torch.Tensor:
     """One matrix product for each network with all patches of its images (im2col). As ``loop``."""
-    networks, batch, _, height, _ = x.shape
+    networks, batch, _, height, width = x.shape
     kernel = weight.shape[-1]
     patches = nn.functional.unfold(x.flatten(0, 1), kernel, stride=stride, padding=padding)  # [P * B, C k k, L]
     patches = patches.unflatten(0, (networks, batch)).transpose(1, 2).flatten(2)  # [P, C k k, B * L]
     y = torch.bmm(weight.flatten(2), patches)  # [P, F, B * L]
-    side = (height + 2 * padding - kernel) // stride + 1
-    return y.unflatten(2, (batch, side, -1)).transpose(1, 2)
+    rows, columns = ((side + 2 * padding - kernel) // stride + 1 for side in (height, width))
+    return y.unflatten(2, (batch, rows, columns)).transpose(1, 2)
 
 
 @dataclass(frozen=True)
