@@ -64,8 +64,9 @@ def _foreign(network: nn.Module, parameter: str) -> str:
     """What a parameter that is not counted belongs to, and why it is not."""
     owner = parameter.rpartition(".")[0]
     module = network.get_submodule(owner)
-    if type(module).__name__ in WHY:
-        return f"{type(module).__name__} '{owner}' has weights that are not counted ({WHY[type(module).__name__]})"
+    for kind in type(module).__mro__:
+        if kind.__name__ in WHY:
+            return f"{type(module).__name__} '{owner}' has weights that are not counted ({WHY[kind.__name__]})"
     return (
         f"parameter '{parameter}' of {type(module).__name__} belongs to no layer that is counted "
         f"(linear, convolutional, bilinear, embedding)"
