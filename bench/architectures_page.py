@@ -48,7 +48,7 @@ class Row:
 
     name: str
     shape: str
-    counted: str  # "weights", or "weights, first bias"
+    biases: str  # the argument
     rho: float | None
     loss: float | None
     output_norm: float
@@ -80,21 +80,21 @@ def row(name: str) -> Row:
         logits = model(inputs)
     target = torch.arange(EXAMPLES) % CLASSES
     scale = puzzles.output_norm(model, inputs[:1])
-    counted, rho, reason = _product(model, inputs)
+    biases, rho, reason = _product(model, inputs)
     loss = None if rho is None else float(puzzles.normalized_cross_entropy(logits, target, rho))
     output_loss = float(puzzles.normalized_cross_entropy(logits, target, scale)) if scale else None
-    return Row(name, " × ".join(str(n) for n in shape), counted, rho, loss, scale, output_loss, reason)
+    return Row(name, " × ".join(str(n) for n in shape), biases, rho, loss, scale, output_loss, reason)
 
 
 def _product(model: nn.Module, inputs: torch.Tensor) -> tuple[str, float | None, str]:
-    """What is counted, rho, and why there is none."""
+    """The argument ``biases``, rho, and why there is none."""
     try:
-        return "weights, first bias", puzzles.norm_product(model, inputs), ""
+        return "first", puzzles.norm_product(model, inputs), ""
     except puzzles.NormalizationError as error:
         if BIASES not in str(error):
             text = str(error).removesuffix(f"; {ALTERNATIVE}").removeprefix(f"{MEANINGLESS}: ")
             return "", None, text
-    return "weights", puzzles.norm_product(model, inputs, biases="ignore"), ""
+    return "ignore", puzzles.norm_product(model, inputs, biases="ignore"), ""
 
 
 def line(found: Row) -> str:
@@ -103,7 +103,7 @@ def line(found: Row) -> str:
     if found.rho is None:
         values += ["–", "–", found.reason.replace("|", "\\|")]
     else:
-        values += [f"{found.rho:.4g}", f"{found.loss:.6f}", f"counted: {found.counted}"]
+        values += [f"{found.rho:.4g}", f"{found.loss:.6f}", f'`biases="{found.biases}"`']
     values += [f"{found.output_norm:.3g}", "–" if found.output_loss is None else f"{found.output_loss:.4f}"]
     return "| " + " | ".join(values) + " |"
 

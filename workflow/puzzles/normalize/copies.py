@@ -71,7 +71,7 @@ def _make_plain(module: nn.Module) -> None:
 
 def exact_copy(model: nn.Module) -> nn.Module:
     """A clean copy on the CPU in float64, where powers of two scale without rounding."""
-    return clean_copy(unwrapped(model)).to(device="cpu", dtype=torch.float64)
+    return clean_copy(unwrapped(model)).to("cpu").double()  # in this order: Apple's MPS has no float64
 
 
 def exact_inputs(example_input: ExampleInput) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -152,7 +152,8 @@ def _explanation(
     with _scaled(tensors, factor):
         after = record(network, folded.inputs, keep_values=True)
     ratio = float(torch.linalg.vector_norm(scaled) / torch.linalg.vector_norm(output))
-    what = f"{MEANINGLESS}: scaling {_kind(network, layer)} by {factor:.3g} scales the output by {ratio:.3g}"
+    on_the_whole = " on the whole, but not each part of it" if f"{ratio:.3g}" == f"{factor:.3g}" else ""
+    what = f"{MEANINGLESS}: scaling {_kind(network, layer)} by {factor:.3g} scales the output by {ratio:.3g}{on_the_whole}"
     times = before.times(layer)
     reason = _first_break(network, before.operations, after.operations, factor)
     if times > 1:
