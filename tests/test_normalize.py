@@ -171,8 +171,8 @@ def test_parametrized_weights_count_as_they_are_used() -> None:
     model.eval()
     assert model[0].parametrizations.weight is not None  # the copy shares its class: it must keep it
     weights = [model[0].weight, model[0].bias[:, None]]
-    assert normalizer.layer_norms(model)["0"] == pytest.approx(float(torch.cat(weights, 1).norm()), rel=1e-6)
-    assert normalizer.layer_norms(model)["2"] == pytest.approx(float(model[2].weight.norm()), rel=1e-6)
+    assert normalizer.layer_norms(model)["0"] == pytest.approx(torch.cat(weights, 1).norm().item(), rel=1e-6)
+    assert normalizer.layer_norms(model)["2"] == pytest.approx(model[2].weight.norm().item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import prune, spectral_norm
 
 import puzzles
 
@@ -138,6 +138,13 @@ CASES = {
     "not initialized": (nn.Sequential(nn.LazyLinear(3)), "'0.weight'", "no shape yet", "run one batch"),
     "two results": (nn.LSTM(8, 3), "returns tuple", "expected a tensor", "wrap"),
     "fails": (nn.Linear(7, 3), "fails on example_input", "RuntimeError", ""),
+    "TorchScript": (torch.jit.trace(mlp(nn.ReLU()), ROWS), "TorchScript", "cannot be traced", "that it was made from"),
+    "without values": (mlp(nn.ReLU()).to("meta"), "'0.weight'", "'meta'", "expected weights"),
+    "older spectral_norm": (nn.Sequential(spectral_norm(nn.Linear(8, 3))), "'0.weight' is computed", "parametrizations", ""),
+    "weights without their module": (
+        Functional(lambda m, x: nn.functional.linear(x, m.middle.weight), middle=nn.Linear(8, 8, bias=False)),
+        "Linear 'middle'", "is not called", "call it as a module",
+    ),
     "not a module": (print, "expected a torch.nn.Module", "builtin_function", ""),
 }  # fmt: skip
 

@@ -53,7 +53,7 @@ def counted_layers(folded: Folded) -> list[str]:
         if name not in folded.order:
             raise NormalizationError(
                 f"{type(module).__name__} '{name}' is not called in the forward pass with example_input in eval mode, so it "
-                f"is no part of what the output is divided for: remove it from the model"
+                f"cannot be tested: remove it from the model, or call it as a module where only its weights are used"
             )
     if not layers:
         raise NormalizationError("the model has no layer with weights (linear, convolutional, bilinear, embedding)")
