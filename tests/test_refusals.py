@@ -121,10 +121,10 @@ CASES = {
         "parameter 'scales.gain'", "belongs to no layer that is counted", OUTPUT,
     ),
     "used twice": (TWICE, "Linear 'middle'", "it is used 2 times", OUTPUT),
-    "tied weights": (tied(), "Linear 'first'", "shared with another layer", OUTPUT),
+    "tied weights": (tied(), "Linear 'first'", "shared with 'middle'", OUTPUT),
     "standardized weights": (nn.Sequential(Standardized(8, 3)), "Standardized '0'", "scales the output by", OUTPUT),
     "never called": (UNUSED, "Linear 'middle'", "not called in the forward pass", "remove it"),
-    "no effect": (CANCELLED, "Linear 'middle'", "scales the output by 1,", OUTPUT),
+    "no effect": (CANCELLED, "Linear 'middle'", "does not depend on their scale", OUTPUT),
     "pruned": (pruned(), "'0.weight' is computed from other tensors", "prune.remove", ""),
     "bias in a deeper layer": (mlp(nn.ReLU(), bias=True), "Linear '2' has a bias", "not the first", "biases='ignore'"),
     "bias from batch norm": (
