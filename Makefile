@@ -6,7 +6,7 @@ ifneq ($(words $(CURDIR)),1)
 $(error the folder "$(CURDIR)" has a space in its name, which Snakemake cannot work with: move the project to another folder)
 endif
 
-.PHONY: demo test paper own figures publish analyse measure verify usage clean prune results cost bench chaos lint
+.PHONY: demo test paper own figures publish analyse measure verify usage clean prune results cost architectures bench chaos lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -49,6 +49,9 @@ results: .venv/installed  ## docs/results.md again, from the published runs
 
 cost: .venv/installed  ## docs/cost.md again, from config.yaml and the published benchmarks
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost_page.py
+
+architectures: .venv/installed  ## docs/architectures.md again: the library on networks of torchvision and others
+	PYTHONPATH=.:workflow .venv/bin/python bench/architectures_page.py
 
 bench: .venv/installed  ## compare the engine with the usual tutorials' code on this machine, into results/bench
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost.py

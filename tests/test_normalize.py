@@ -171,8 +171,38 @@ def test_parametrized_weights_count_as_they_are_used() -> None:
     model.eval()
     assert model[0].parametrizations.weight is not None  # the copy shares its class: it must keep it
     weights = [model[0].weight, model[0].bias[:, None]]
-    assert normalizer.layer_norms(model)["0"] == pytest.approx(float(torch.cat(weights, 1).norm()), rel=1e-6)
-    assert normalizer.layer_norms(model)["2"] == pytest.approx(float(model[2].weight.norm()), rel=1e-6)
+    assert normalizer.layer_norms(model)["0"] == pytest.approx(torch.cat(weights, 1).norm().item(), rel=1e-6)
+    assert normalizer.layer_norms(model)["2"] == pytest.approx(model[2].weight.norm().item(), rel=1e-6)
+
+
+def test_weights_that_two_layers_share_side_by_side_are_one_factor() -> None:
+    class Siamese(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(4, 5, bias=False), nn.Linear(4, 5, bias=False)
+            self.last = nn.Linear(5, 3, bias=False)
+            self.right.weight = self.left.weight
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last((self.left(x) + self.right(input=x.flip(1))).relu())
+
+    model, x = Siamese(), torch.randn(6, 4)
+    assert list(puzzles.layer_norms(model, x)) == ["left", "last"]
+    expected = model(x) / puzzles.norm_product(model, x)
+    with torch.no_grad():
+        for layer in (model.left, model.last):
+            layer.weight.div_(layer.weight.norm())
+    assert torch.allclose(model(x), expected, rtol=1e-4)
+
+
+def test_a_batch_norm_that_is_called_by_keyword() -> None:
+    class Keyword(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self[1](input=self[0](input=x))
+
+    model = randomized(Keyword(nn.Linear(4, 5), nn.BatchNorm1d(5)))
+    x = torch.randn(6, 4)
+    assert torch.allclose(puzzles.fold_batchnorm(model, x)(x), model.eval()(x), atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

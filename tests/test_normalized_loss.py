@@ -213,7 +213,7 @@ def test_normalized_cross_entropy_can_be_minimized_and_is_exact_for_tiny_outputs
     value = puzzles.normalized_cross_entropy(logits, target, 1e6)
     f = logits.detach().double() / 1e6
     linear = float((f[torch.arange(8), target] - f.mean(1)).mean())
-    assert math.log(10) - float(value) == pytest.approx(linear, rel=1e-5)
+    assert math.log(10) - value.item() == pytest.approx(linear, rel=1e-5)
     value.backward()
     assert logits.grad is not None
     assert logits.grad.any()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import prune, spectral_norm
 
 import puzzles
 
@@ -121,10 +121,10 @@ CASES = {
         "parameter 'scales.gain'", "belongs to no layer that is counted", OUTPUT,
     ),
     "used twice": (TWICE, "Linear 'middle'", "it is used 2 times", OUTPUT),
-    "tied weights": (tied(), "Linear 'first'", "shared with another layer", OUTPUT),
+    "tied weights": (tied(), "Linear 'first'", "shared with 'middle'", OUTPUT),
     "standardized weights": (nn.Sequential(Standardized(8, 3)), "Standardized '0'", "scales the output by", OUTPUT),
     "never called": (UNUSED, "Linear 'middle'", "not called in the forward pass", "remove it"),
-    "no effect": (CANCELLED, "Linear 'middle'", "scales the output by 1,", OUTPUT),
+    "no effect": (CANCELLED, "Linear 'middle'", "does not depend on their scale", OUTPUT),
     "pruned": (pruned(), "'0.weight' is computed from other tensors", "prune.remove", ""),
     "bias in a deeper layer": (mlp(nn.ReLU(), bias=True), "Linear '2' has a bias", "not the first", "biases='ignore'"),
     "bias from batch norm": (
@@ -138,6 +138,13 @@ CASES = {
     "not initialized": (nn.Sequential(nn.LazyLinear(3)), "'0.weight'", "no shape yet", "run one batch"),
     "two results": (nn.LSTM(8, 3), "returns tuple", "expected a tensor", "wrap"),
     "fails": (nn.Linear(7, 3), "fails on example_input", "RuntimeError", ""),
+    "TorchScript": (torch.jit.trace(mlp(nn.ReLU()), ROWS), "TorchScript", "cannot be traced", "that it was made from"),
+    "without values": (mlp(nn.ReLU()).to("meta"), "'0.weight'", "'meta'", "expected weights"),
+    "older spectral_norm": (nn.Sequential(spectral_norm(nn.Linear(8, 3))), "'0.weight' is computed", "parametrizations", ""),
+    "weights without their module": (
+        Functional(lambda m, x: nn.functional.linear(x, m.middle.weight), middle=nn.Linear(8, 8, bias=False)),
+        "Linear 'middle'", "is not called", "call it as a module",
+    ),
     "not a module": (print, "expected a torch.nn.Module", "builtin_function", ""),
 }  # fmt: skip
 

@@ -71,7 +71,7 @@ def _make_plain(module: nn.Module) -> None:
 
 def exact_copy(model: nn.Module) -> nn.Module:
     """A clean copy on the CPU in float64, where powers of two scale without rounding."""
-    return clean_copy(unwrapped(model)).to(device="cpu", dtype=torch.float64)
+    return clean_copy(unwrapped(model)).to("cpu").double()  # in this order: Apple's MPS has no float64
 
 
 def exact_inputs(example_input: ExampleInput) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -161,9 +161,15 @@ def _check_parameters(model: nn.Module) -> None:
             raise NormalizationError(f"'{name}' has no shape yet: run one batch through the model first")
         if hasattr(tensor, "full_tensor"):
             raise NormalizationError(f"'{name}' is spread over processes (DTensor): gather the weights first")
+        if tensor.is_meta:
+            raise NormalizationError(f"'{name}' is on the device 'meta', without values: expected weights")
     for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            what = f"found a TorchScript module{f' at {name!r}' if name else ''}"
+            raise NormalizationError(f"{what}, which cannot be traced: pass the module that it was made from")
         for attribute, value in vars(module).items():
-            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+            names = {f"{attribute}{ending}" for ending in ("_orig", "_g")}
+            if isinstance(value, torch.Tensor) and (value.grad_fn is not None or names & set(module._parameters)):
                 raise NormalizationError(
                     f"'{name}.{attribute}' is computed from other tensors before each forward pass (pruning, or the older "
                     f"weight_norm and spectral_norm): make it permanent (prune.remove) or use nn.utils.parametrizations"

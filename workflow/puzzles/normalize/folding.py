@@ -115,7 +115,9 @@ def _fault_or_layer(network: nn.Module, trace: Trace, name: str) -> tuple[str, s
     """Why a batch norm cannot be folded, or the layer that it can be folded into."""
     batch_norm = at(network, name)
     calls = [call for call in trace.calls if call.module == name]
-    if len(calls) != 1:
+    if not calls:
+        return "it is not called in the forward pass in eval mode (remove it from the model)", ""
+    if len(calls) > 1:
         return f"it is used {len(calls)} times in the forward pass, expected once", ""
     if batch_norm.running_mean is None or batch_norm.running_var is None:
         return "it has no running statistics, and so depends on the other examples of a batch", ""

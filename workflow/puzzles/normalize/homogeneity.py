@@ -53,19 +53,24 @@ def counted_layers(folded: Folded) -> list[str]:
         if name not in folded.order:
             raise NormalizationError(
                 f"{type(module).__name__} '{name}' is not called in the forward pass with example_input in eval mode, so it "
-                f"is no part of what the output is divided for: remove it from the model"
+                f"cannot be tested: remove it from the model, or call it as a module where only its weights are used"
             )
     if not layers:
         raise NormalizationError("the model has no layer with weights (linear, convolutional, bilinear, embedding)")
-    return [name for name in folded.order if name in layers]
+    by_weight: dict[int, str] = {}  # weights that two layers share side by side are one factor of the product
+    for name in folded.order:
+        if name in layers:
+            by_weight.setdefault(id(layers[name].weight), name)
+    return list(by_weight.values())
 
 
 def _foreign(network: nn.Module, parameter: str) -> str:
     """What a parameter that is not counted belongs to, and why it is not."""
     owner = parameter.rpartition(".")[0]
     module = network.get_submodule(owner)
-    if type(module).__name__ in WHY:
-        return f"{type(module).__name__} '{owner}' has weights that are not counted ({WHY[type(module).__name__]})"
+    for kind in type(module).__mro__:
+        if kind.__name__ in WHY:
+            return f"{type(module).__name__} '{owner}' has weights that are not counted ({WHY[kind.__name__]})"
     return (
         f"parameter '{parameter}' of {type(module).__name__} belongs to no layer that is counted "
         f"(linear, convolutional, bilinear, embedding)"
@@ -151,19 +156,26 @@ def _explanation(
     with _scaled(tensors, factor):
         after = record(network, folded.inputs, keep_values=True)
     ratio = float(torch.linalg.vector_norm(scaled) / torch.linalg.vector_norm(output))
-    what = f"{MEANINGLESS}: scaling {_kind(network, layer)} by {factor:.3g} scales the output by {ratio:.3g}"
-    times = before.times(layer)
-    reason = _first_break(network, before.operations, after.operations, factor)
-    if times > 1:
-        reason = f"it is used {times} times, so its weights count more than once"
-    elif sum(p is at(network, layer).weight for _, p in network.named_parameters(remove_duplicate=False)) > 1:
-        reason = "its weights are shared with another layer, so they count more than once"
+    on_the_whole = " on the whole, but not each part of it" if f"{ratio:.3g}" == f"{factor:.3g}" else ""
+    what = f"{MEANINGLESS}: scaling {_kind(network, layer)} by {factor:.3g} scales the output by {ratio:.3g}{on_the_whole}"
+    where, reason = _first_break(network, before.operations, after.operations, factor)
+    if where == layer and before.times(layer) > 1:
+        reason = f"it is used {before.times(layer)} times, so its weights count more than once"
+    elif where != layer and getattr(network.get_submodule(where), "weight", None) is at(network, layer).weight:
+        reason = f"its weights are shared with '{where}', so they count more than once"
+    elif not reason:
+        unmoved = torch.equal(scaled, output)
+        reason = "the output does not depend on their scale" if unmoved else "the forward pass takes another way then"
     return f"{what}, because {reason}; {ALTERNATIVE}"
 
 
-def _first_break(network: nn.Module, before: list[Operation], after: list[Operation], factor: float) -> str:
-    """The first operation whose result is neither scaled nor as it was; else the first that removes the scale."""
-    removes = None
+def _first_break(network: nn.Module, before: list[Operation], after: list[Operation], factor: float) -> tuple[str, str]:
+    """The first operation whose result is neither scaled nor as it was; else the first that removes the scale.
+
+    Returns:
+        Its module, and what it does, in words; empty if there is none.
+    """
+    removes = ("", "")
     for a, b in zip(before, after, strict=False):
         if a.name != b.name or len(a.inputs) != len(b.inputs) or len(a.outputs) != len(b.outputs):
             break
@@ -172,11 +184,11 @@ def _first_break(network: nn.Module, before: list[Operation], after: list[Operat
         where = _where(network, a)
         if "other" in results and "other" not in given:
             if given == {"scaled", "same"} and not _weights_alone(network, a):
-                return f"{where} joins what depends on this layer with what does not"
-            return f"the output of {where} does not scale with its input"
-        if results == {"same"} and "scaled" in given and removes is None and not a.name.endswith("_like"):
-            removes = f"{where} removes the scale of its input"
-    return removes or "the forward pass takes another way then"
+                return a.module, f"{where} joins what depends on this layer with what does not"
+            return a.module, f"the output of {where} does not scale with its input"
+        if results == {"same"} and "scaled" in given and not removes[1] and not a.name.endswith("_like"):
+            removes = a.module, f"{where} removes the scale of its input"
+    return removes
 
 
 def _weights_alone(network: nn.Module, operation: Operation) -> bool:

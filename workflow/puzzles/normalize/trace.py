@@ -68,7 +68,7 @@ def record(model: nn.Module, inputs: tuple[tuple[Any, ...], dict[str, Any]], kee
     recorder = _Recorder(keep_values)
     names = {module: name for name, module in model.named_modules()}
     hooks = [module.register_forward_pre_hook(recorder.enter(name)) for module, name in names.items()]
-    hooks += [module.register_forward_hook(recorder.leave(_is_noted(module))) for module in names]
+    hooks += [module.register_forward_hook(recorder.leave(_is_noted(module)), with_kwargs=True) for module in names]
     try:
         with recorder:
             output = run(model, inputs)
@@ -121,13 +121,13 @@ class _Recorder(TorchFunctionMode):
     def leave(self, is_noted: bool) -> Any:
         """A hook that notes what a module has made, unless it has only passed on what another has."""
 
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             name = self.running.pop()
             if is_noted:
                 made = isinstance(output, torch.Tensor)
-                call = Call(name, list(_tensors(args)), output._version if made else -1)
+                call = Call(name, list(_tensors((args, kwargs))), output._version if made else -1)
                 self.calls.append(call)
-                self.alive += list(_tensors((args, output)))
+                self.alive += list(_tensors((args, kwargs, output)))
                 if made:
                     self.made_by.setdefault(id(output), call)
 
