@@ -138,8 +138,16 @@ def own_npz(wildcards):
 def own_folder(wildcards):
     """What tells whether something in the user's folder of a data set has changed: too many files to be inputs."""
     folder, settings = plan.raw.get("data_dir", "data"), plan.raw["datasets"][wildcards.dataset]
-    files = (Path(folder) / settings["path"]).rglob("*") if settings["source"] in ("folder", "idx") else []
-    return digest(*sorted((f.as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()))
+    files = (
+        (Path(folder) / settings["path"]).rglob("*")
+        if settings["source"] in ("folder", "idx")
+        else []
+    )
+    return digest(
+        *sorted(
+            (f.as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()
+        )
+    )
 
 
 def pretrained_networks(wildcards):
