@@ -2,6 +2,7 @@
 
 from puzzles.config.job import job
 from puzzles.config.specs import Select
+from puzzles.config.whole import Whole
 from puzzles.data.dataset import read_dataset
 from puzzles.training.experiment_files import write_networks
 from puzzles.training.missing import requests_for, train_missing
@@ -10,6 +11,7 @@ with job(snakemake) as config:
     name = snakemake.wildcards.experiment
     networks = config.experiments[name].pretrainings
     dataset = read_dataset(snakemake.input.data)
+    whole = Whole.of(config)
     requests = requests_for(networks, config)
-    train_missing(f"pretrain {name}", requests, dataset, {}, config.runtime, snakemake.threads)
+    train_missing(f"pretrain {name}", requests, dataset, {}, config.runtime, snakemake.threads, whole)
     write_networks(snakemake.output.networks, networks, [Select("last")], dataset.digest)

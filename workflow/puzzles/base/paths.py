@@ -52,6 +52,16 @@ def network_lock(spec_hash: str) -> Path:
     return CACHE / "locks" / f"{spec_hash}.lock"
 
 
+def training_record(name: str) -> Path:
+    """How far a training job is, and how fast: for the time left, and for jobs after it."""
+    return CACHE / "jobs" / f"{name}.json"
+
+
+def started(run_name: str) -> Path:
+    """What the last Snakemake process of a run has set out to do."""
+    return RESULTS / run_name / "logs" / "started.json"
+
+
 def gpu_lock(identifier: str) -> Path:
     """Held by the process that trains on a GPU: outside the project, so that two projects of a user take turns."""
     return Path(tempfile.gettempdir()) / f"puzzles-{os.getuid()}-gpu-{identifier}.lock"
