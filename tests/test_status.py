@@ -49,7 +49,7 @@ def test_a_dry_run_says_what_would_train_and_what_is_cached(finished: Workspace)
     assert "\n9 networks: 9 in the cache, 0 to train\n" in output
     finished.change("experiments.init_3layer.sweep.values", [0.1, 0.15, 0.2, 0.25])
     output = finished.snakemake("-n")
-    assert re.search(r"\n10 networks: 9 in the cache, 1 to train, about 0:00:\d\d on 2 cores \(at the speed of \d", output)
+    assert re.search(r"\n10 networks: 9 in the cache, 1 to train, about [\d:]+ on 2 cores \(at the speed of \d", output)
     assert "\n  init_3layer: 4 in the cache, 1 to train\n" in output
     assert "\n  corruption_3layer, pretraining: 2 in the cache, 0 to train\n" in output
     assert "\n  corruption_3layer_fixed_loss: 0 in the cache, 0 to train, 3 shared with those above\n" in output

@@ -10,6 +10,7 @@ from puzzles.base import paths
 from puzzles.config.checks import check_files
 from puzzles.config.configuration import load_config
 from puzzles.config.work import minutes
+from puzzles.base.dictionary import ordered
 from puzzles.base.digests import code_digest, digest
 from puzzles.base.errors import ConfigError
 from puzzles.config.choices import note_other_configuration

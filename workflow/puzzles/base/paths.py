@@ -25,6 +25,7 @@ ANALYSES = ("fits", "ranks", "pivots", "rescaling", "monitoring")
 WORKFLOW = Path(__file__).parents[2]  # the project's folder workflow/
 PAPER_CONFIG = WORKFLOW.parent / "config.yaml"
 CLAIMS = WORKFLOW / "claims.yaml"
+COLUMNS = WORKFLOW / "columns.yaml"  # of all tables
 SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
 REPORT_TEMPLATE = WORKFLOW / "report" / "report.html.j2"
 ERRATA = WORKFLOW / "report" / "errata.yaml"
