@@ -11,6 +11,7 @@ from conftest import ROOT
 from workspace import RUN, Workspace
 
 from puzzles.analysis.columns import derived
+from puzzles.analysis.intervals import kendall
 from puzzles.base import paths
 from puzzles.base.csvs import read_csv
 from puzzles.base.dictionary import columns_of, ordered, tables
@@ -75,13 +76,25 @@ def test_every_described_table_is_written_by_a_run(run_once: Workspace) -> None:
 
 def test_columns_that_figures_can_draw_are_described() -> None:
     schema = yaml.safe_load(paths.SCHEMA.read_text())
-    known = {*columns_of("measurements"), *columns_of("derived"), "max_output", "norm_max_output"}  # these two are histograms
+    known = {
+        *columns_of("measurements"),
+        *columns_of("derived"),
+        "max_output",
+        "norm_max_output",
+    }  # these two are histograms
     assert set(schema["$defs"]["column"]["enum"]) <= known
+
+
+@pytest.fixture(autouse=True)
+def in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
 
 
 @pytest.mark.parametrize("name", reference_pages.PAGES)
 def test_a_generated_page_is_what_it_is_made_from(name: str) -> None:
-    assert (ROOT / "docs" / name).read_text() == reference_pages.PAGES[name](), f"docs/{name} is older than its source: make docs"
+    assert (ROOT / "docs" / name).read_text() == reference_pages.PAGES[name](), (
+        f"docs/{name} is older than its source: make docs"
+    )
 
 
 def leaves(schema: dict, node: dict, key: str = "") -> Iterator[str]:
@@ -176,3 +189,53 @@ def test_every_command_that_a_page_shows_exists(page: str) -> None:
 def test_readme_is_short() -> None:
     """Its caption's numbers are held against the tables in test_results_page.py."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 90
+
+
+# ---------------------------------------------------------------- messages
+
+
+OTHERS = (
+    "No space left on device",
+    "snakemake: command not found",
+    "Error: Directory cannot be locked",
+    "Nothing to be done",
+)
+
+
+def sources() -> str:
+    """All code that can say something, with string literals that stand one below the other joined."""
+    files = [*ROOT.glob("workflow/**/*.py"), *ROOT.glob("workflow/**/*.smk"), ROOT / "Makefile"]
+    return re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in files))
+
+
+def test_every_message_of_the_troubleshooting_page_is_one_that_the_code_can_say() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    messages = [
+        m for line in page.splitlines() if line.startswith("| `") for m in re.findall(r"`([^`]+)`", line.split(" | ")[0])
+    ]
+    assert len(messages) > 40
+    code = sources()
+    for message in messages:
+        if message in OTHERS:
+            continue
+        for part in re.split("…", message):
+            assert part.strip(" :;,(") in code, f"{message}: nothing says {part!r}"
+
+
+def test_where_the_limitations_say_that_two_numbers_order_networks_alike_they_do() -> None:
+    """The normalized training loss and rho, where initial weights or the labels of the pretraining are swept."""
+    for file in sorted((paths.REFERENCE / "small" / "measurements").glob("[ci]*.csv")):
+        table = read_csv(file)
+        table = table[
+            (table.norm == "l2") & (table.snapshot == table.snapshot.iloc[0]) & table.met_criterion & ~table.random_labels
+        ]
+        if file.stem != "init_resnet":
+            assert kendall(table.norm_train_loss.to_numpy(), table.rho.to_numpy()) > 0.95, file.stem
+
+
+def test_another_description_gives_another_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = yaml.safe_load(paths.COLUMNS.read_text())
+    other["tables"]["fits"]["columns"]["slope"]["about"] = "Something else | with a bar."
+    monkeypatch.setattr(reference_pages, "tables", lambda: other["tables"])
+    page = reference_pages.columns_page()
+    assert "| `slope` | Something else \\| with a bar. |" in page and page != (ROOT / "docs/columns.md").read_text()

@@ -102,4 +102,4 @@ def _published(file: Path = PUBLISHED) -> tuple[float | None, str]:
         step = float(row["pflop_per_epoch"]) * 1e15 / IMAGES * BATCH
         speeds.append(step * float(row["network_steps_per_s"]) / int(row["device"].split()[0]))
     machine = rows[0]["device"].split(" of ")[-1].split(",")[0]
-    return median(speeds), f"at the published speed of cores of {machine}: nothing was trained here yet"
+    return median(speeds), f"as fast as the published benchmark, {machine}: nothing was trained here yet"

@@ -49,6 +49,7 @@ class Left:
     """What is left of a whole."""
 
     networks: int  # to train
+    jobs: int  # that do not train
     seconds: float | None  # None: no speed is known
     basis: str  # what the speed is based on
 
@@ -103,18 +104,18 @@ class Whole:
         records = read_records()
         done = cached()
         todo = {key: n for key, n in self.all.items() if key not in done}
-        speeds, epochs = Speeds(records, device), epochs_of(records)
+        speeds, epochs, others = Speeds(records, device), epochs_of(records), self._others()
         seconds: dict[str, float] = {}
         for key, network in todo.items():
             speed = speeds.of(network.spec)
             if speed is None:
-                return Left(len(todo), None, "")
+                return Left(len(todo), len(others), None, "")
             share = 1 - min(1.0, epochs.get(key, 0) / network.spec.epochs)
             seconds[key] = self.work(network.spec) * share / speed
         chains = [seconds[k] + (seconds.get(n.pretraining.hash, 0) if n.pretraining else 0) for k, n in todo.items()]
         cores = self.started.cores or max(1, sum(r.processes for r in records if r.alive))
         training = max(sum(seconds.values()) / cores, max(chains, default=0.0))
-        return Left(len(todo), training + self._starts(todo) + self._others() / cores, speeds.basis)
+        return Left(len(todo), len(others), training + self._starts(todo) + sum(others) / cores, speeds.basis)
 
     def _starts(self, todo: Iterable[str]) -> float:
         """Seconds for the jobs that have something to train to start: one after the other, since each takes all cores."""
@@ -122,14 +123,14 @@ class Whole:
         jobs = [job for job in self.started.jobs if any(n.spec.hash in left for n in self.networks(*job))]
         return START * len(jobs) if self.started.cores else START
 
-    def _others(self) -> float:
-        """Seconds of the jobs left that do not train: each as long as those of its kind took here."""
-        total = 0.0
+    def _others(self) -> list[float]:
+        """Seconds of each job left that does not train: as long as those of its kind took here, 0 if none has run here yet."""
+        found: list[float] = []
         for stage, files in self.started.others.items():
             left = sum(not _written(file, self.started.time) for file in files)
-            if left and (took := _seconds(stage)):
-                total += left * sum(took) / len(took)
-        return total
+            took = _seconds(stage) if left else []
+            found += [sum(took) / len(took) if took else 0.0] * left
+        return found
 
 
 def cached() -> set[str]:

@@ -21,7 +21,7 @@ from puzzles.base.stale_lock import is_running
 from puzzles.config.checks import check_files
 from puzzles.config.configuration import Config, load_config, load_config_files
 from puzzles.config.speed import Record, read_records
-from puzzles.config.whole import PRETRAIN, Started, Whole, cached, checkpointed
+from puzzles.config.whole import PRETRAIN, Started, Whole, cached, checkpointed, duration
 from puzzles.output.announcements import how_long
 from puzzles.output.reuse import reusable
 
@@ -204,6 +204,9 @@ class Status:
         left = self.to_do.left("cuda" if self.config.runtime.get("device", "auto") != "cpu" and has_gpu() else "cpu")
         if left.networks:
             yield f"left: {left.networks} networks{how_long(self.to_do, left)}"
+        elif left.jobs:
+            known = f", about {duration(left.seconds)}" if left.seconds else ""
+            yield f"left: {left.jobs} jobs that measure, fit or draw{known}"
         if not self.running and not self.finished:
             yield "the same snakemake command again goes on from here; with -n it says what it would do"
 
