@@ -142,6 +142,9 @@ def test_status_finds_runs_by_name_by_file_or_the_last(finished: Workspace) -> N
     assert status(finished, "demo").startswith("results/demo: not started")
     assert "nono: found no run of this name, expected one of: demo, paper" in status(finished, "nono", ok=False)
     assert "no.yaml: found no such file" in status(finished, "--configfile", "no.yaml", ok=False)
+    finished.change("run.experiments", ["init_3layer"])  # the last run had more
+    text = status(finished, "--configfile", "tiny.yaml")
+    assert row(text, "all, each once")["networks"] == "4" and "corruption" not in text
     shutil.rmtree(finished.folder / RUN / "logs")
     assert status(finished, "tiny").startswith("results/tiny: finished")  # by an earlier version
 
@@ -197,10 +200,10 @@ def test_other_jobs_count_as_long_as_those_of_their_kind_took(raw: dict, workdir
         (before / f"{name}.tsv").write_text(f"s\th:m:s\n{seconds}\t0:00:02\n")
     files = [f"results/paper/benchmarks/figures/fig0{k}.tsv" for k in (1, 2, 3)]
     whole = Whole(load_config(raw), Started(time.time(), 2, ["all"], [], {"figures": files}, raw))
-    assert whole.left("cpu").seconds == pytest.approx(3 * 3.0 / 2)
+    assert whole.left("cpu").seconds == pytest.approx(3 * 3.0 / 2) and whole.left("cpu").jobs == 3
     (workdir / files[0]).parent.mkdir(parents=True)
     (workdir / files[0]).write_text("s\th:m:s\n3.0\t0:00:03\n")  # as Snakemake does when the job has ended
-    assert whole.left("cpu").seconds == pytest.approx(2 * 3.0 / 2)
+    assert whole.left("cpu").seconds == pytest.approx(2 * 3.0 / 2) and whole.left("cpu").jobs == 2
 
 
 def test_the_nearest_job_tells_the_speed() -> None:

@@ -39,20 +39,26 @@ def targets():
 
 def say(text):
     """Print for the user, beside what Snakemake prints, and not where output is for another program."""
-    if text and Quietness.ALL not in workflow.output_settings.quiet:
+    if text:
         print(text, file=sys.stderr, flush=True)
+
+
+def is_quiet():
+    """Whether the user wants to hear nothing."""
+    return Quietness.ALL in (workflow.output_settings.quiet or ())
 
 
 def started():
     """Keep what this process is to do, and say how much there is to train."""
     record = planned(workflow.dag.needrun_jobs())
     record.write(plan.run)
-    say(to_train(Whole(plan, record), "cuda" if gpus("train") else "cpu"))
+    if not is_quiet():
+        say(to_train(Whole(plan, record), "cuda" if gpus("train") else "cpu"))
 
 
 def ended():
     """After a dry run say what would train; after success, or where there was nothing to do, where the results are."""
-    if workflow.scheduler is None:  # stopped by an error before anything was planned
+    if workflow.scheduler is None or is_quiet():  # stopped by an error before anything was planned
         return
     if workflow.dryrun:
         record = planned(workflow.dag.jobs)

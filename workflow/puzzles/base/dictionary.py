@@ -9,7 +9,7 @@ from puzzles.base import paths
 
 @functools.cache
 def tables() -> dict[str, dict]:
-    """Every table by name: ``about``, ``file``, and ``columns``, each with ``about`` and where it has them ``unit``, ``source``."""
+    """Every table by name: ``about``, ``file`` and ``columns``; these have ``about``, some ``unit`` and ``source``."""
     found: dict[str, dict] = yaml.safe_load(paths.COLUMNS.read_text())["tables"]
     return found
 

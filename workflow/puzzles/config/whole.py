@@ -64,6 +64,7 @@ class Whole:
 
     def __init__(self, config: Config, started: Started) -> None:
         self.config, self.started = config, started
+        self.jobs = [(rule, name) for rule, name in started.jobs if name in config.experiments]  # it may have changed since
 
     @classmethod
     def of(cls, config: Config) -> "Whole | None":
@@ -79,7 +80,7 @@ class Whole:
     @cached_property
     def all(self) -> dict[str, Network]:
         """Every network of the training jobs, by hash."""
-        return {n.spec.hash: n for job in self.started.jobs for n in self.networks(*job)}
+        return {n.spec.hash: n for job in self.jobs for n in self.networks(*job)}
 
     @cached_property
     def _forms(self) -> dict[str, tuple[int, int, int]]:
@@ -120,11 +121,11 @@ class Whole:
     def _starts(self, todo: Iterable[str]) -> float:
         """Seconds for the jobs that have something to train to start: one after the other, since each takes all cores."""
         left = set(todo)
-        jobs = [job for job in self.started.jobs if any(n.spec.hash in left for n in self.networks(*job))]
+        jobs = [job for job in self.jobs if any(n.spec.hash in left for n in self.networks(*job))]
         return START * len(jobs) if self.started.cores else START
 
     def _others(self) -> list[float]:
-        """Seconds of each job left that does not train: as long as those of its kind took here, 0 if none has run here yet."""
+        """Seconds of each job left that does not train: as long as those of its kind took here, 0 if none has run yet."""
         found: list[float] = []
         for stage, files in self.started.others.items():
             left = sum(not _written(file, self.started.time) for file in files)

@@ -20,7 +20,7 @@ def to_train(whole: Whole, device: str, every: bool = False) -> str:
         return ""
     lines = [f"{count} networks: {count - left.networks} in the cache, {left.networks} to train{how_long(whole, left)}"]
     seen: set[str] = set()
-    for rule, name in whole.started.jobs if every else []:
+    for rule, name in whole.jobs if every else []:
         specs = {n.spec.hash for n in whole.networks(rule, name)}
         own, seen = specs - seen, seen | specs
         shared = f", {len(specs) - len(own)} shared with those above" if specs - own else ""

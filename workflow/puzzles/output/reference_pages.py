@@ -22,14 +22,15 @@ Tables of a run are below `results/<run>/`, those of published runs below `resul
 one header line, all digits of each number, and empty cells for what has no value. Losses are means of the natural-log
 cross-entropy (nats). f is the network as it is, f~ = f / ρ the normalized one (Eq. 1). Intervals are of 95 %.
 What is no table: `correct/<experiment>.npz` says which test examples each network gets right (`networks`, `bits` as
-`numpy.packbits` packs them, `test_size`), `benchmarks/` holds the times of all jobs in the columns of Snakemake's `benchmark:`.
+`numpy.packbits` packs them, `test_size`);
+`benchmarks/` holds the times of all jobs, in the columns of Snakemake's `benchmark:`.
 """
 CONFIGURATION_HEAD = """# Configuration keys
 
 {generated}
 
-How to write an overlay is on [another page](../config/README.md). `<name>` is a name that you choose, `[]` an item of a list.
-A mistake is reported in one line with its key before anything runs. Any entry may be `null` in an overlay, which removes it.
+How to write an overlay is on [another page](../config/README.md). `<name>` is a name that you choose, `[]` an item of a
+list. A mistake is reported in one line with its key before anything runs. In an overlay, `null` removes an entry.
 """
 SHARED = {  # what several keys hold, with what is said above it
     "network": "Settings of networks: under `experiments.<name>.network`, `pretrain` and `groups.<name>.network`.",

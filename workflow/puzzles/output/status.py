@@ -132,12 +132,12 @@ class Status:
         now = {key for record in self.alive for key in record.epochs}
         failed = {(f.stage, f.name.partition("-")[0]) for f in self.failures if f.stage in (PRETRAIN, "train")}
         rows, seen = [], set[str]()
-        for rule, name in self.whole.started.jobs:
+        for rule, name in self.whole.jobs:
             specs = {n.spec.hash for n in self.whole.networks(rule, name)}
             label = f"{name}, pretraining" if rule == PRETRAIN else name
             rows.append((label, *self._counts(specs, done, now, kept, (rule, name) in failed), self._tables(rule, name)))
             seen |= specs
-        some = any((rule, name) in failed for rule, name in self.whole.started.jobs)
+        some = any((rule, name) in failed for rule, name in self.whole.jobs)
         total = self._counts(seen, done, now, kept, False)
         if some:  # what is missing may be missing for more than one reason
             total = (*total[:4], "", str(int(total[4]) + int(total[5])))
