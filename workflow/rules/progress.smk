@@ -28,7 +28,9 @@ def planned(jobs):
 def cores():
     """The cores that the jobs of this run share; None if they run elsewhere."""
     count, at_once = workflow.resource_settings.cores, workflow.resource_settings.nodes
-    elsewhere = not workflow.local_exec or (at_once or 0) > (count or 0)  # a dry run knows no executor
+    elsewhere = not workflow.local_exec or (at_once or 0) > (
+        count or 0
+    )  # a dry run knows no executor
     return None if elsewhere or count in (None, sys.maxsize) else count
 
 
