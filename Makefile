@@ -6,7 +6,7 @@ ifneq ($(words $(CURDIR)),1)
 $(error the folder "$(CURDIR)" has a space in its name, which Snakemake cannot work with: move the project to another folder)
 endif
 
-.PHONY: demo test paper own figures publish analyse measure verify usage clean prune results cost architectures bench chaos lint
+.PHONY: demo test paper own figures publish analyse measure verify status usage clean prune results docs cost architectures bench chaos lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -35,6 +35,9 @@ measure: .venv/installed  ## measure a published run's networks again, without t
 verify: .venv/installed  ## check finished and published runs against their checksums and specs: make verify [RUN=demo]
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.upkeep verify $(RUN)
 
+status: .venv/installed  ## how far a run is: make status [RUN=demo] [CONFIG=my.yaml]; without a name, the last one started
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.status $(RUN) $(if $(CONFIG),--configfile $(CONFIG))
+
 usage: .venv/installed  ## what runs, data and cache take on disk
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.upkeep usage
 
@@ -46,6 +49,9 @@ prune: .venv/installed  ## remove networks from the cache that no run has
 
 results: .venv/installed  ## docs/results.md again, from the published runs
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.results_page
+
+docs: .venv/installed  ## docs/columns.md and docs/configuration.md again, from workflow/columns.yaml and the schema
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.reference_pages
 
 cost: .venv/installed  ## docs/cost.md again, from config.yaml and the published benchmarks
 	PYTHONPATH=.:workflow .venv/bin/python bench/cost_page.py

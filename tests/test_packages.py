@@ -51,6 +51,8 @@ def test_measuring_needs_no_engine_and_reading_rules_no_torch() -> None:
         "analysis.tables": ["puzzles.training.population", "puzzles.training.stacked_engine"],
         "training.devices": ["puzzles.training.stacked_engine"],
         "output.reuse": ["torch"],
+        "output.announcements": ["torch", "pandas"],
+        "output.status": ["torch", "pandas"],
         "config.configuration": ["torch", "numpy"],
     }.items():
         code = f"import sys, puzzles.{module}; print([m for m in {unwanted} if m in sys.modules])"

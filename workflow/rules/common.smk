@@ -11,6 +11,7 @@ from puzzles.config.checks import check_files
 from puzzles.config.configuration import load_config
 from puzzles.config.own_code import locate_builders
 from puzzles.config.work import minutes
+from puzzles.base.dictionary import ordered
 from puzzles.base.digests import code_digest, digest
 from puzzles.base.errors import ConfigError
 from puzzles.config.choices import note_other_configuration
@@ -194,11 +195,3 @@ def pictures(*figures):
 def figure_tables(*folder):
     """An input function: the tables in a folder of all experiments that a figure shows."""
     return lambda w: [out(*folder, f"{name}.csv") for name in plan.figure_experiments(w.figure)]
-
-
-def print_results():
-    """Print where the figures, tables and report of a finished run are."""
-    page = Path(out("report.html"))
-    if page.is_file():
-        print(f"\nFigures: {out('figures')}/*.png and *.pdf\nTables:  {out('tables')}/*.csv")
-        print(f"Report:  {page}  (open it in a browser)")

@@ -46,6 +46,7 @@ rule analyse:
         "../../envs/environment.yml"
     params:
         groups=lambda w: plan.experiments[w.experiment].fit_groups,
+        columns=digest(ordered()),
         code=code_digest("analysis.experiment_analyses"),
     message:
         "fitting lines to {wildcards.experiment}, ranking its networks"

@@ -2,6 +2,7 @@
 
 from puzzles.config.job import job
 from puzzles.config.specs import Select
+from puzzles.config.whole import Whole
 from puzzles.data.dataset import read_dataset
 from puzzles.networks.own import check_experiment
 from puzzles.training.experiment_files import write_networks
@@ -12,6 +13,7 @@ with job(snakemake) as config:
     networks = experiment.pretrainings
     dataset = read_dataset(snakemake.input.data)
     check_experiment(experiment, dataset)
+    whole = Whole.of(config)
     requests = requests_for(networks, config)
-    train_missing(f"pretrain {experiment.name}", requests, dataset, {}, config.runtime, snakemake.threads)
+    train_missing(f"pretrain {experiment.name}", requests, dataset, {}, config.runtime, snakemake.threads, whole)
     write_networks(snakemake.output.networks, networks, [Select("last")], dataset.digest)

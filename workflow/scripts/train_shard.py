@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from puzzles.config.job import job
+from puzzles.config.whole import Whole
 from puzzles.data.dataset import read_dataset
 from puzzles.networks.own import check_experiment
 from puzzles.training.experiment_files import read_pretrained
@@ -15,5 +16,6 @@ with job(snakemake) as config:
     pretrained = read_pretrained(snakemake.input.get("pretrained"))
     dataset = read_dataset(snakemake.input.data)
     check_experiment(experiment, dataset)
-    train_missing(title, requests_for(networks, config), dataset, pretrained, config.runtime, snakemake.threads)
+    whole = Whole.of(config)
+    train_missing(title, requests_for(networks, config), dataset, pretrained, config.runtime, snakemake.threads, whole)
     Path(snakemake.output.done).write_text("".join(f"{n.spec.hash} {n.name}\n" for n in networks))

@@ -13,14 +13,14 @@ import yaml
 from puzzles.analysis.claim_statistics import STATISTICS
 from puzzles.analysis.evidence import INTERVAL, Evidence, Found
 from puzzles.base import paths
+from puzzles.base.dictionary import columns_of
 
 REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_RUN = "reproduced", "not reproduced", "undecided", "not run at this scale"
 HOLDS, DOES_NOT_HOLD = "holds", "does not hold"  # of identities
 VERDICTS, OF_IDENTITIES = (REPRODUCED, NOT_REPRODUCED, UNDECIDED, NOT_RUN), (HOLDS, DOES_NOT_HOLD, UNDECIDED, NOT_RUN)
 YES, NO, OPEN, ABSENT, SHOWN = "yes", "no", "undecided", "absent", "shown"  # what a test comes to
 DECISIVE = ((NO, NOT_REPRODUCED), (ABSENT, NOT_RUN), (OPEN, UNDECIDED), (YES, REPRODUCED))  # the first that a claim has
-COLUMNS = ["id", "figure", "kind", "statement", "paper", "quantity", "ours", "low", "high", "interval", "asked"]
-COLUMNS += ["verdict", "why", "experiments"]
+COLUMNS = columns_of("scorecard")
 SPREADS: dict[str, dict] = {"spread": {}, "seed_spread": {"by": "value"}}  # needs: over all networks, over seeds alone
 OF_COLUMNS = ("column", "x", "y", "given", "minus", "by")  # a test's keys that name a column of a table
 

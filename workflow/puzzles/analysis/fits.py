@@ -6,10 +6,8 @@ from statsmodels.regression.linear_model import OLS
 
 from puzzles.analysis import intervals
 from puzzles.analysis.columns import ALL, FAMILIES, UNNORMALIZED, WITHOUT, diverged
+from puzzles.base.dictionary import columns_of
 
-LINE_COLUMNS = ("slope", "intercept", "r2", "adjusted_r2", "rmse")
-UNIT_SLOPE_COLUMNS = ("unit_slope_intercept", "unit_slope_r2", "unit_slope_rmse")
-PIVOT_COLUMNS = ("pivot_slope", "pivot_slope_low", "pivot_slope_high", "pivot_r2", "pivot_rmse", "pivot_miss")
 CLUSTERED = {"slope": intervals.slope, "r2": intervals.r_squared, "unit_slope_intercept": intervals.unit_slope_intercept}
 
 
@@ -91,11 +89,7 @@ def fit_experiment(measurements: pd.DataFrame, families: pd.DataFrame, fit_group
     for family in dict.fromkeys([*FAMILIES, *families.family]):
         points = families[families.family == family]
         rows.append(about | first | {"networks": family} | fit_line(points.norm_train_loss, points.norm_test_loss, chance))
-    ends = [f"{s}_{end}" for s in ("slope", "intercept") for end in ("low", "high")]
-    clustered = [f"{s}_clustered_{end}" for s in CLUSTERED for end in ("low", "high")]
-    columns = [*about, "snapshot", "norm", "networks", "n", *LINE_COLUMNS, *UNIT_SLOPE_COLUMNS, *ends, *clustered]
-    columns += [*PIVOT_COLUMNS, "random_labels_residual"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    return pd.DataFrame(rows).reindex(columns=columns_of("fits"))
 
 
 def _with_and_without(table: pd.DataFrame, norm: str, chance: float) -> dict[str, dict]:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from puzzles.analysis import intervals
+from puzzles.base.dictionary import columns_of
 
 MONITORED = ("norm_train_loss", "train_loss", "rho", "norm_test_loss", "test_loss")
 FEWEST = 4  # evaluated epochs
@@ -44,5 +45,4 @@ def monitor_experiment(history: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd
             row |= {"stopped_epoch": int(stopped.epoch), "error_there": stopped.test_error}
             row |= {"error_last": error.iloc[-1], "error_best": error.min(), "regret": stopped.test_error - error.min()}
             rows.append(row)
-    columns = ["experiment", "network", "value", "monitored", "epochs", "tau", "stopped_epoch"]
-    return pd.DataFrame(rows, columns=[*columns, "error_there", "error_last", "error_best", "regret"])
+    return pd.DataFrame(rows, columns=columns_of("monitoring"))

@@ -11,11 +11,10 @@ from scipy import stats
 
 from puzzles.analysis import intervals
 from puzzles.analysis.columns import derived
+from puzzles.base.dictionary import columns_of
 
 TARGET = 50_000  # examples, to which the growth of r is extrapolated
-COLUMNS = ["experiment", "snapshot", "value", "n", "ratio", "ratio_sd", "ratio_min", "ratio_max", "random_labels_ratio"]
-COLUMNS += ["depth_spread", "pivot_f", "pivot_p", "growth_exponent", "growth_exponent_low", "growth_exponent_high"]
-COLUMNS += ["ratio_at_target", "ratio_at_target_low", "ratio_at_target_high", "ratio_seen_at_target"]
+COLUMNS = columns_of("pivots")
 
 
 def pivot_experiment(measurements: pd.DataFrame, fit_groups: tuple[str, ...]) -> pd.DataFrame:

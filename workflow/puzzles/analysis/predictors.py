@@ -5,6 +5,7 @@ import pandas as pd
 
 from puzzles.analysis import intervals
 from puzzles.analysis.columns import ALL, WITHOUT, derived, diverged
+from puzzles.base.dictionary import columns_of
 
 # 1: larger values are expected with larger test errors, -1: with smaller ones; tau is of sign * predictor.
 PREDICTORS = {
@@ -28,8 +29,7 @@ PREDICTORS = {
 }
 OWN = "own"
 OF_A_NORM = ("norm_train_loss", "rho")  # those that are also ranked under every other norm
-COLUMNS = ["experiment", "networks", "norm", "predictor", "n", "tau", "tau_low", "tau_high", "within_tau", "within_pairs"]
-COLUMNS += ["partial_tau"]
+COLUMNS = columns_of("ranks")
 
 
 def rank_experiment(

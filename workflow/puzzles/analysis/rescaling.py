@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from puzzles.analysis import intervals
+from puzzles.base.dictionary import columns_of
 
-COLUMNS = ["experiment", "rescaling", "n", "train_loss", "r2", "slope", "tau", "tau_low", "tau_high", "random_labels_miss"]
+COLUMNS = columns_of("rescaling")
 
 
 def rescale_experiment(rescaled: pd.DataFrame) -> pd.DataFrame:

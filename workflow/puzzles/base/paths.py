@@ -25,6 +25,7 @@ ANALYSES = ("fits", "ranks", "pivots", "rescaling", "monitoring")
 WORKFLOW = Path(__file__).parents[2]  # the project's folder workflow/
 PAPER_CONFIG = WORKFLOW.parent / "config.yaml"
 CLAIMS = WORKFLOW / "claims.yaml"
+COLUMNS = WORKFLOW / "columns.yaml"  # of all tables
 SCHEMA = WORKFLOW / "schemas" / "config.schema.yaml"
 REPORT_TEMPLATE = WORKFLOW / "report" / "report.html.j2"
 ERRATA = WORKFLOW / "report" / "errata.yaml"
@@ -50,6 +51,16 @@ def checkpoint(spec_hash: str) -> Path:
 def network_lock(spec_hash: str) -> Path:
     """Held by the process that trains the network."""
     return CACHE / "locks" / f"{spec_hash}.lock"
+
+
+def training_record(name: str) -> Path:
+    """How far a training job is, and how fast: for the time left, and for jobs after it."""
+    return CACHE / "jobs" / f"{name}.json"
+
+
+def started(run_name: str) -> Path:
+    """What the last Snakemake process of a run has set out to do."""
+    return RESULTS / run_name / "logs" / "started.json"
 
 
 def gpu_lock(identifier: str) -> Path:

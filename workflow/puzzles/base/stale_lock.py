@@ -1,4 +1,4 @@
-"""Remove the locks that a killed Snakemake process has left, but not those of a running one."""
+"""Remove the locks that a killed Snakemake process has left, but not those of a running one; say whether one runs."""
 
 import fcntl
 import sys
@@ -6,6 +6,19 @@ from pathlib import Path
 from typing import IO
 
 _alive: list[IO[str]] = []  # held until this process ends
+
+
+def is_running(root: Path = Path(".snakemake")) -> bool:
+    """Whether a Snakemake process of this project runs, here or, where the file system shares locks, on another machine."""
+    file = root / "alive.lock"
+    if not file.is_file():
+        return False
+    with file.open("a") as alive:
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def clear_stale_lock(root: Path = Path(".snakemake")) -> None:

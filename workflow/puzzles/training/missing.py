@@ -14,6 +14,7 @@ from puzzles.base.files import Lock
 from puzzles.config.configuration import Config
 from puzzles.config.experiments import Network
 from puzzles.config.specs import NetworkSpec, Select
+from puzzles.config.whole import Whole
 from puzzles.data.dataset import Dataset
 from puzzles.training import cache
 from puzzles.training.devices import choose_device
@@ -50,6 +51,7 @@ def train_missing(
     pretrained: dict[str, cache.State],
     runtime: dict,
     processes: int = 1,
+    whole: Whole | None = None,
 ) -> None:
     """Train every requested network that the cache lacks, or of which it lacks a snapshot.
 
@@ -62,6 +64,7 @@ def train_missing(
         pretrained: weights by spec hash, for networks that start from another one.
         runtime: the configuration's ``runtime``.
         processes: how many train at once, each with one thread; on a GPU one process trains them all.
+        whole: what the run has to train, for the time left that is shown.
 
     Raises:
         TrainingError: one of several processes was killed; or the precision is one that this device has not.
@@ -76,7 +79,7 @@ def train_missing(
     missing = dict(sorted(missing.items(), key=lambda item: _longest_first(item[1][0], dataset)))
     specs, found = [spec for spec, _ in missing.values()], len(requests) - len(missing)
     count = max(1, min(processes, len(missing))) if device.type == "cpu" else 1
-    progress = Progress(title, specs, found, runtime.get("progress_seconds", 10), count)
+    progress = Progress(title, specs, found, runtime.get("progress_seconds", 10), count, whole, device.type)
     progress.start()
 
     def show(event: object) -> None:
