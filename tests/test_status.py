@@ -140,7 +140,7 @@ def test_status_finds_runs_by_name_by_file_or_the_last(finished: Workspace) -> N
         assert status(finished, *arguments).startswith("results/tiny: finished")
     assert status(finished, "demo") == status(finished, "--configfile", "other.yaml")
     assert status(finished, "demo").startswith("results/demo: not started")
-    assert "nono: found no run of this name, expected one of: demo, paper" in status(finished, "nono", ok=False)
+    assert "nono: found no run of this name, expected one of: demo, own, paper" in status(finished, "nono", ok=False)
     assert "no.yaml: found no such file" in status(finished, "--configfile", "no.yaml", ok=False)
     finished.change("run.experiments", ["init_3layer"])  # the last run had more
     text = status(finished, "--configfile", "tiny.yaml")

@@ -272,7 +272,9 @@ def test_a_damaged_table_is_named_where_it_is_read(finished: Workspace) -> None:
     table.write_bytes(b"".join(whole.splitlines(keepends=True)[: whole.count(b"\n") // 2]))
     (finished.folder / RUN / "tables/fits/init_3layer.csv").unlink()
     output = finished.snakemake("tables", ok=False)
-    assert f"{RUN}/measurements/init_3layer.csv: damaged or edited (its checksum does not hold); delete it" in output
+    said = f"{RUN}/measurements/init_3layer.csv: damaged or edited (its checksum does not hold); delete it"
+    assert output.splitlines()[-1].startswith(said)  # after all that Snakemake says
+    assert output.splitlines()[-1].endswith(f"(log: {RUN}/logs/analyse/init_3layer.log)")
     table.unlink()
     finished.snakemake("tables")
     assert finished.tables() == before

@@ -4,6 +4,7 @@ import time
 
 from snakemake.settings.enums import Quietness
 
+from puzzles.base.failures import failures
 from puzzles.config.whole import Started, Whole
 from puzzles.output.announcements import to_train, where
 
@@ -59,7 +60,7 @@ def started():
 
 
 def ended():
-    """After a dry run say what would train; after success, or where there was nothing to do, where the results are."""
+    """The last lines: of a dry run what would train, of a run where the results are or what went wrong."""
     if workflow.scheduler is None or is_quiet():  # stopped by an error before anything was planned
         return
     if workflow.dryrun:
@@ -67,8 +68,12 @@ def ended():
         say(to_train(Whole(plan, record), "cuda" if gpus("train") else "cpu", every=True))
     elif finished or not len(workflow.dag):
         say(where(plan, targets()))
+    else:
+        folders = [Path(logs()), paths.RESULTS / "data" / "logs"]
+        say("\n".join(failures(folders, begun)))
 
 
+begun = time.time()
 finished = []  # something, once the run has succeeded
 if workflow.is_main_process:
     atexit.register(ended)
