@@ -18,7 +18,8 @@ from puzzles.base.errors import ResultsError
 from puzzles.config.choices import changes, our_choices
 from puzzles.config.configuration import load_config_files
 from puzzles.output import published
-from puzzles.output.report import _in_order, figures_of
+from puzzles.output.claim_rows import figures_of
+from puzzles.output.report import _in_order
 
 DEMO = ROOT / "results" / "reference" / "demo"
 

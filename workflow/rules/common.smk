@@ -169,7 +169,7 @@ def everything_behind(*experiments):
 
 def pictures(*figures):
     """The files of figures."""
-    return [out("figures", name + end) for name in figures for end in (".png", ".pdf")]
+    return [out("figures", name + end) for name in figures for end in (".png", ".pdf", ".svg")]
 
 
 def figure_tables(*folder):
@@ -181,5 +181,5 @@ def print_results():
     """Print where the figures, tables and report of a finished run are."""
     page = Path(out("report.html"))
     if page.is_file():
-        print(f"\nFigures: {out('figures')}/*.png and *.pdf\nTables:  {out('tables')}/*.csv")
+        print(f"\nFigures: {out('figures')}/*.png, *.pdf, *.svg\nTables:  {out('tables')}/*.csv")
         print(f"Report:  {page}  (open it in a browser)")

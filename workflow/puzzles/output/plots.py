@@ -1,7 +1,6 @@
 """Draw any figure of the configuration from the tables."""
 
 import math
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from puzzles.config.configuration import POOLED, TABLE_PANELS
 from puzzles.config.experiments import Experiment
 from puzzles.output import evidence_panels, style
 from puzzles.output.panels import colour_scale, histogram, is_off_scale, scatter, series
+
+FORMATS = (".png", ".pdf", ".svg")
+UNDATED: dict[str, dict] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # equal figures, equal files
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,12 @@ class FigureTables:
         return table[table.experiment.isin(experiments)] if len(table) else table
 
 
-def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables, png: str | Path, pdf: str | Path) -> None:
-    """Draw a figure: its entry in the configuration, with the tables of the experiments it names."""
+def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables, *files: str | Path) -> None:
+    """Draw a figure: its entry in the configuration, with the tables of the experiments it names.
+
+    Args:
+        files: where, each in the format of its suffix (``FORMATS``).
+    """
     panels = figure["panels"]
     columns = min(len(panels), figure.get("columns", 2))
     with style.figure(math.ceil(len(panels) / columns), columns) as (drawn, axes):
@@ -55,12 +61,10 @@ def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables,
             ax.remove()
         for name, its_axes in coloured.items():
             _colour_bar(drawn, its_axes, experiments[name])
-        drawn.suptitle(textwrap.fill(figure["title"], 52 * columns), fontsize=11)
         drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3 if columns > 1 else 2)
-        for path in (png, pdf):
+        for path in files:
             with atomic(path) as temporary:
-                # without a date, so that equal figures are equal files
-                drawn.savefig(temporary, metadata={"CreationDate": None} if temporary.suffix == ".pdf" else None)
+                drawn.savefig(temporary, metadata={"Title": figure["title"], **UNDATED[temporary.suffix]})
 
 
 def draw_panel(ax: plt.Axes, panel: dict, experiment: Experiment, tables: FigureTables) -> None:

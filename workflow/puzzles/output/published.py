@@ -26,7 +26,7 @@ from puzzles.base.csvs import read_csv, read_tables, reread, write_csv
 from puzzles.base.errors import PuzzleError, ResultsError
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, load_config
-from puzzles.output.plots import FigureTables, draw
+from puzzles.output.plots import FORMATS, FigureTables, draw
 from puzzles.output.provenance import commit
 from puzzles.output.report import Results, render
 from puzzles.output.upkeep import write_checksums
@@ -124,7 +124,7 @@ def redraw(run: str | None = None) -> Path:
     pictures = {name: target / "figures" / f"{name}.png" for name in config.figures}
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs = [
-            pool.submit(draw, figure, config.experiments, tables, pictures[name], pictures[name].with_suffix(".pdf"))
+            pool.submit(draw, figure, config.experiments, tables, *(pictures[name].with_suffix(f) for f in FORMATS))
             for name, figure in config.figures.items()
         ]
         for job in jobs:

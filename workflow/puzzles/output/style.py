@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib.typing import RcKeyType
 
+from puzzles.config.experiments import Experiment
+
 Look = dict[str, Any]  # matplotlib's arguments that say how something is drawn
 
 # Okabe and Ito's colours: distinct with any colour vision and, from dark to light, in greyscale.
@@ -93,6 +95,14 @@ def label(column: str) -> str:
         _, split, statistic = column.split("_")
         return f"normalized {split} margin ({statistic})"
     return LABELS[column]
+
+
+def words(column: str, experiment: Experiment | None = None) -> str:
+    """A column without symbols: ``normalized training loss``; of an experiment, the setting that was swept."""
+    if column == "value" and experiment is not None:
+        return axis_label(experiment.networks[0].axis).replace(" $N$", "")
+    plain = {"rho": "product of norms", "error_gap": "generalization gap", "norm_loss_gap": "gap of the normalized losses"}
+    return plain.get(column, column.replace("norm_", "normalized ").replace("train_", "training ").replace("_", " "))
 
 
 def predictor_label(predictor: str) -> str:
