@@ -2,7 +2,8 @@
 const controls = document.getElementById("filters"), text = document.getElementById("by-text");
 const byFigure = document.getElementById("by-figure"), byVerdict = document.getElementById("by-verdict");
 const rows = [...document.querySelectorAll("#scorecard-table tbody tr")], shownFigures = [...document.querySelectorAll("section.figure")];
-const words = new Map([...rows, ...shownFigures].map((part) => [part, part.textContent.toLowerCase()]));
+const described = (part) => [...part.querySelectorAll("img")].map((image) => image.alt).join(" ");
+const words = new Map([...rows, ...shownFigures].map((part) => [part, `${part.textContent} ${described(part)}`.toLowerCase()]));
 function fits(part) {
   return text.value.toLowerCase().split(/\s+/).every((word) => words.get(part).includes(word))
     && (!byFigure.value || part.dataset.figures.split(" ").includes(byFigure.value))

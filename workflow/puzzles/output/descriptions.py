@@ -51,7 +51,8 @@ def _scatter(panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.S
     for axis in "yx":
         text += f"{'; ' if axis == 'y' else ' against '}{style.words(panel[axis], experiment)} {_range(table[panel[axis]])}"
     if fit is not None and np.isfinite(fit.slope) and "ols" in panel.get("lines", ()):
-        text += f"; least squares: slope {fit.slope:.3g}, R² {style.r_squared_text(fit.r2)}"
+        slope = "" if "log" in panel else f"slope {fit.slope:.3g}, "  # as the panel says
+        text += f"; least squares: {slope}R² {style.r_squared_text(fit.r2)}"
     return text
 
 

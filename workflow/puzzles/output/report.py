@@ -109,7 +109,7 @@ def _figures(
 
 
 def _settings(entry: dict) -> str:
-    return yaml.safe_dump(entry, sort_keys=False, width=100, allow_unicode=True)
+    return yaml.safe_dump(entry, sort_keys=False, width=100, allow_unicode=True, default_flow_style=None)
 
 
 def _experiments(config: Config, networks: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> list[dict]:

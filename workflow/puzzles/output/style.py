@@ -84,9 +84,15 @@ def axis_label(axis: str) -> str:
     return AXES.get(axis, axis.replace("_", " "))
 
 
-def group_label(group: str) -> str:
-    """The words for a group of networks."""
-    return {"natural": "natural labels"}.get(group, group.replace("_", " "))
+def group_label(group: str, experiment: Experiment) -> str:
+    """The words for a group of networks: one name in every figure.
+
+    ``natural`` stands for all natural-label networks of an experiment, or for those that were not pretrained.
+    """
+    words = {"natural": "natural labels", "pretrained": "pretrained on corrupted labels"}
+    if experiment.pretrainings:
+        words["natural"] = "not pretrained"
+    return words.get(group, group.replace("_", " "))
 
 
 def label(column: str) -> str:
