@@ -174,5 +174,5 @@ def _label(panel: dict, axis: str, experiment: Experiment, origin: float) -> str
     else:
         label = style.label(column)
     if origin and set(columns) <= set(LOSSES):
-        label += r" $- \ln C$"
+        label += r" − $\ln C$"
     return f"{label} (log scale)" if axis in panel.get("log", "") else label

@@ -122,7 +122,11 @@ def predictor_label(predictor: str) -> str:
     words |= {"distance_from_init": "distance from init", "sum_of_squares": "sum of squares", "rho": "product of norms ρ"}
     words |= {"margin_train_mean": "mean margin", "margin_train_median": "median margin", "active_units": "active units"}
     return words.get(
-        predictor, predictor.replace("norm_", "normalized ").replace("inverse_margin", "1 / margin").replace("_", " ")
+        predictor,
+        predictor.replace("norm_", "normalized ")
+        .replace("train_", "training ")
+        .replace("inverse_margin", "1 / margin")
+        .replace("_", " "),
     )
 
 
