@@ -141,13 +141,13 @@ def test_the_headline_is_computed_from_the_tables() -> None:
     assert len(found["sentences"]) == 3 and len(found["numbers"]) == 5
     assert f"slopes of {slopes.min():#.3g} to {slopes.max():#.3g}" in found["sentences"][0]
     assert found["numbers"][0]["value"] == f"{(claims == 'reproduced').sum()} of {(claims != 'not run at this scale').sum()}"
-    assert f"Of {len(claims)} claims of the paper" in found["sentences"][2]
+    assert f" of {len(claims)} claims of the paper" in found["sentences"][2]
 
 
 def test_the_headline_is_true_when_nothing_is_reproduced_or_fitted() -> None:
     card = read_csv(DEMO / "tables" / "scorecard.csv")
     nothing = headline_of("demo", scorecard=card.assign(verdict=NOT_REPRODUCED))
-    assert "0 are reproduced" in nothing["sentences"][2] and nothing["numbers"][0]["value"].startswith("0 of ")
+    assert "reproduces 0 of" in nothing["sentences"][2] and nothing["numbers"][0]["value"].startswith("0 of ")
     one = headline_of("demo", ["init_bn"])
     assert one["sentences"][0].startswith(
         "In the one experiment (init_bn) whose line the figures draw, R² of test on training"

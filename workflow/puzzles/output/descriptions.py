@@ -8,6 +8,7 @@ from puzzles.analysis.predictors import OWN, pool
 from puzzles.config.configuration import POOLED, Config
 from puzzles.config.experiments import Experiment
 from puzzles.output import style
+from puzzles.output.axes import LOSSES
 from puzzles.output.evidence_panels import MONITORED_LOOKS
 from puzzles.output.plots import FigureTables, panel_fits, points
 
@@ -27,9 +28,7 @@ def describe(config: Config, figure: str, tables: FigureTables) -> str:
 def _panel(panel: dict, experiment: Experiment, tables: FigureTables) -> str:
     kind, table = panel.get("kind", "scatter"), points(panel, experiment, tables.measurements)
     if kind == "families":
-        return _families(
-            table, panel_fits({"x": "norm_train_loss"}, experiment, tables.fits), tables.of("fits", experiment.name)
-        )
+        return _families(table, experiment, tables.of("fits", experiment.name))
     if kind == "rescaling":
         return _rescaling(tables.of("rescaling", experiment.name))
     if kind == "predictors":
@@ -49,7 +48,8 @@ def _scatter(panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.S
     missed = int((~table.met_criterion).sum())
     text = f"{_count(len(table), 'network')}" + (f", {missed} of them missed their criterion" if missed else "")
     for axis in "yx":
-        text += f"{'; ' if axis == 'y' else ' against '}{style.words(panel[axis], experiment)} {_range(table[panel[axis]])}"
+        shown = f"{style.words(panel[axis], experiment)} {_range(table[panel[axis]], panel[axis])}"
+        text += f"{'; ' if axis == 'y' else ' against '}{shown}"
     if fit is not None and np.isfinite(fit.slope) and "ols" in panel.get("lines", ()):
         slope = "" if "log" in panel else f"slope {fit.slope:.3g}, "  # as the panel says
         text += f"; least squares: {slope}R² {style.r_squared_text(fit.r2)}"
@@ -61,10 +61,11 @@ def _series(panel: dict, experiment: Experiment, table: pd.DataFrame) -> str:
     said = []
     for column in np.atleast_1d(panel["y"]):
         means = table[~beside].groupby(panel["x"])[column].mean()
-        text = f"{style.words(column, experiment)} {means.iloc[0]:.4g} at {means.index[0]:g}"
-        if len(means) > 1:
-            text += f", {means.iloc[-1]:.4g} at {means.index[-1]:g}"
-        said.append(text + (f" (random labels {_range(table[beside][column])})" if beside.any() else ""))
+        ends = means.iloc[[0, -1]] if len(means) > 1 else means
+        digits = 7 if column in LOSSES else 4
+        text = ", ".join(f"{mean:.{digits}g} at {at:g}" for at, mean in ends.items())
+        text = f"{style.words(column, experiment)} {text}"
+        said.append(text + (f" (random labels {_range(table[beside][column], column)})" if beside.any() else ""))
     return f"against {style.words(panel['x'], experiment)}, means: {'; '.join(said)}"
 
 
@@ -73,13 +74,13 @@ def _histogram(panel: dict, table: pd.DataFrame) -> str:
     return f"of {_count(len(table), 'network')}, the first with mean {mean:.4g} and standard deviation {spread:.4g}"
 
 
-def _families(table: pd.DataFrame, own: pd.Series | None, fits: pd.DataFrame) -> str:
+def _families(table: pd.DataFrame, experiment: Experiment, fits: pd.DataFrame) -> str:
     natural = table[~table.random_labels & table.met_criterion]
     text = f"median ratio r of test to training depth {natural.margin_ratio.median():.3g}, R² of the line"
-    lines = fits[fits.networks.isin(FAMILIES)].groupby("networks").r2.first()
-    named = [f"{family.replace('_', ' ')} {style.r_squared_text(lines.get(family, np.nan))}" for family in FAMILIES]
-    with_own = style.r_squared_text(np.nan if own is None else own.r2)
-    return f"{text} with each network's own ρ {with_own}, {', '.join(named)}"
+    first = fits[(fits.snapshot == experiment.select[0].name) & (fits.norm == experiment.norms[0])]
+    lines = first.groupby("networks").r2.first()
+    said = {WITHOUT: "with each network's own ρ"} | {family: family.replace("_", " ") for family in FAMILIES}
+    return f"{text} {', '.join(f'{w} {style.r_squared_text(lines.get(n, np.nan))}' for n, w in said.items())}"
 
 
 def _rescaling(rows: pd.DataFrame) -> str:
@@ -129,6 +130,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _range(values: pd.Series) -> str:
-    low, high = f"{values.min():.4g}", f"{values.max():.4g}"
+def _range(values: pd.Series, column: str) -> str:
+    digits = 7 if column in LOSSES else 4  # normalized losses can differ in the sixth digit only
+    low, high = f"{values.min():.{digits}g}", f"{values.max():.{digits}g}"
     return low if low == high else f"{low} to {high}"

@@ -82,9 +82,9 @@ def _on_nulls(own: dict[str, int]) -> str:
 
 def _on_claims(verdicts: dict[str, int]) -> str:
     return (
-        f"Of {sum(verdicts.values())} claims of the paper, {verdicts[REPRODUCED]} are reproduced and"
-        f" {verdicts[NOT_REPRODUCED]} are not; {verdicts[UNDECIDED]} stay undecided, and {verdicts[NOT_RUN]} are about"
-        " data, sizes or experiments that this run does not have."
+        f"This run reproduces {verdicts[REPRODUCED]} of {sum(verdicts.values())} claims of the paper and does not reproduce"
+        f" {verdicts[NOT_REPRODUCED]}; it leaves {verdicts[UNDECIDED]} undecided, and does not have the data, sizes or"
+        f" experiments for {verdicts[NOT_RUN]}."
     )
 
 
