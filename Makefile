@@ -26,8 +26,8 @@ figures: .venv/installed  ## every figure and the report of a published run, wit
 publish: .venv/installed  ## keep a finished run's tables and figures in results/reference: make publish RUN=demo [WEIGHTS=yes]
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published publish $(RUN) $(if $(WEIGHTS),--weights)
 
-analyse: .venv/installed  ## the tables of a published run again, with today's analysis and claims: make analyse RUN=demo
-	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published analyse $(RUN)
+analyse: .venv/installed  ## the tables of a published run again, with today's analysis and claims: make analyse RUN=demo [FIGURES=yes]
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published analyse $(RUN) $(if $(FIGURES),--figures)
 
 measure: .venv/installed  ## measure a published run's networks again, without training: make measure RUN=paper [DATA_DIR=data]
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.published measure $(RUN) $(if $(DATA_DIR),--data-dir $(DATA_DIR))

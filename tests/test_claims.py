@@ -12,6 +12,7 @@ from conftest import ROOT
 from puzzles.analysis import intervals
 from puzzles.analysis.claim_statistics import STATISTICS
 from puzzles.analysis.claims import (
+    BUT_HERE,
     DOES_NOT_HOLD,
     HOLDS,
     NOT_REPRODUCED,
@@ -24,6 +25,7 @@ from puzzles.analysis.claims import (
     judge,
     load_claims,
     outcome,
+    parts_of_why,
     scorecard,
 )
 from puzzles.analysis.evidence import INTERVAL, Evidence, Found
@@ -308,6 +310,24 @@ def test_every_claim_has_its_row_in_order_with_a_verdict_and_a_reason(world: Wor
     claims, identities = count_verdicts(card)
     assert sum(claims.values()) + sum(identities.values()) == len(card)
     assert identities == {HOLDS: (card.kind == "identity").sum(), DOES_NOT_HOLD: 0, UNDECIDED: 0, NOT_RUN: 0}
+
+
+def test_the_reasons_of_a_claim_are_one_for_each_test(world: World) -> None:
+    rows = scorecard(evidence(world, list(world.config.experiments))).to_dict("records")
+    for row in rows:
+        reason, tests = parts_of_why(row["why"])
+        assert len(tests) == len(CLAIMS[row["id"]]["tests"]), row["id"]
+        assert (BUT_HERE in row["why"]) == bool(reason)
+    assert {row["outcome"] for row in rows} <= {"yes", "no", "undecided", "absent", "shown"}
+
+
+def test_a_setting_that_differs_is_named(world: World) -> None:
+    changed = copy.copy(world)
+    setting("experiments.corruption_bn.pretrain.epochs", 25)(changed)
+    row = verdict(CLAIMS["5d"], changed)
+    assert (row["verdict"], row["ours"], row["outcome"]) == (DOES_NOT_HOLD, pytest.approx(3 / 33), "no")
+    assert "pretraining epochs 30 is asked, found 25" in row["why"]
+    assert row["quantity"] == "settings (epochs 80, pretraining epochs 30)"
 
 
 def test_no_claim_is_dropped() -> None:

@@ -14,11 +14,13 @@ from puzzles.analysis.experiment_analyses import analyse_experiment
 from puzzles.analysis.fits import fit_experiment
 from puzzles.analysis.tables import measure_experiment
 from puzzles.base.csvs import read_csv, read_tables
-from puzzles.config.configuration import POOLED, TABLE_PANELS, Config, load_config
+from puzzles.config.configuration import POOLED, TABLE_PANELS, Config, load_config, load_config_files
 from puzzles.data.dataset import Dataset
 from puzzles.output import evidence_panels, style
 from puzzles.output.axes import _psi_inverse
-from puzzles.output.plots import FigureTables, draw, draw_panel, panel_fits, points
+from puzzles.output.descriptions import describe
+from puzzles.output.panels import colour_scale
+from puzzles.output.plots import FORMATS, FigureTables, _swept, draw, draw_panel, panel_fits, points
 from puzzles.training.experiment_files import write_history, write_networks
 from puzzles.training.missing import requests_for, train_missing
 
@@ -153,13 +155,14 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_drawn_as_png_and_pdf(drawn: tuple, tmp_path: Path, name: str) -> None:
+def test_figures_are_drawn_the_same_to_the_byte_in_every_format(drawn: tuple, tmp_path: Path, name: str) -> None:
     plan, tables = drawn
     for k in range(2):
-        draw(FIGURES[name], plan.experiments, tables, tmp_path / f"{k}.png", tmp_path / f"{k}.pdf")
-    assert (tmp_path / "0.png").read_bytes()[:4] == b"\x89PNG"
-    assert (tmp_path / "0.pdf").read_bytes()[:4] == b"%PDF"
-    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+        draw(FIGURES[name], plan.experiments, tables, *(tmp_path / f"{k}{suffix}" for suffix in FORMATS))
+    for suffix, start in zip(FORMATS, (b"\x89PNG", b"%PDF", b"<?xml"), strict=True):
+        first = (tmp_path / f"0{suffix}").read_bytes()
+        assert first.startswith(start)
+        assert first == (tmp_path / f"1{suffix}").read_bytes()
 
 
 def test_figures_depend_on_nothing_of_the_users_matplotlib(drawn: tuple, tmp_path: Path) -> None:
@@ -302,3 +305,102 @@ def test_a_table_that_a_run_lacks_is_said_and_not_drawn(drawn: tuple) -> None:
     with style.figure(1, 1) as (_, (ax,)):
         draw_panel(ax, {"experiment": "init_3layer", "kind": "rescaling"}, plan.experiments["init_3layer"], older)
         assert [text.get_text() for text in ax.texts] == ["not measured in this run"]
+
+
+def drawn_with(drawn: tuple, panel: dict, **columns: object) -> plt.Axes:
+    """A panel of measurements of which some columns are replaced: by values, or by a function of the table."""
+    plan, tables = drawn
+    table = tables.measurements
+    table = table.assign(**{name: value(table) if callable(value) else value for name, value in columns.items()})
+    experiment = plan.experiments["init_3layer"]
+    with style.figure(1, 1) as (figure, (ax,)):
+        draw_panel(ax, {"experiment": "init_3layer", **panel}, experiment, replace(tables, measurements=table))
+        figure.canvas.draw()
+    return ax
+
+
+def test_losses_next_to_ln_c_are_counted_from_it(drawn: tuple) -> None:
+    rows, chance = drawn[1].measurements, np.log(10)
+    losses = {f"norm_{split}_loss": chance - 1e-4 * k * (1 + rows.value) for k, split in ((3, "train"), (2, "test"))}
+    plan, tables = drawn
+    measurements = rows.assign(**losses)
+    fits = fit_experiment(
+        measurements,
+        pd.DataFrame(columns=["family", "norm_train_loss", "norm_test_loss"]),
+        plan.experiments["init_3layer"].fit_groups,
+    )
+    panel = {"x": "norm_train_loss", "y": "norm_test_loss", "lines": ["ols"]}
+    ax = drawn_with((plan, replace(tables, fits=fits)), panel, **losses)
+    shown = np.concatenate([c.get_offsets() for c in ax.collections])
+    assert shown.min() == pytest.approx(-3e-4 * 1.2)
+    (line,) = [line for line in ax.lines if line.get_label() == "least squares"]
+    assert np.allclose(line.get_ydata(), 2 / 3 * line.get_xdata(), atol=1e-9)
+    assert "slope 0.667" in ax.get_title(loc="left")
+    assert r"$\ln C$" in ax.get_xlabel() and "10^{-4}" in ax.get_xlabel() and r"$\ln C$" in ax.get_ylabel()
+    ticks = [t.get_text() for t in ax.get_xticklabels()]
+    assert len(set(ticks)) == len(ticks) >= 2 and max(map(len, ticks)) <= 5
+    far = drawn_with(drawn, panel, norm_train_loss=lambda t: chance - 0.1 * (1 + t.value))
+    assert "C" not in far.get_xlabel().replace("scale", "")
+
+
+def test_a_network_that_missed_does_not_squeeze_the_others(drawn: tuple) -> None:
+    panel = {"x": "train_loss", "y": "test_loss"}
+    far = {"train_loss": lambda t: t.train_loss.where(t.met_criterion, 500.0)}
+    ax = drawn_with(drawn, panel, **far)
+    assert "1 that missed the criterion is outside" in ax.get_title(loc="left")
+    assert ax.get_xlim()[1] < 10
+    assert "missed the criterion" not in ax.get_legend_handles_labels()[1]
+    near = {"train_loss": lambda t: t.train_loss.where(t.met_criterion, t.train_loss[t.met_criterion].max())}
+    assert "missed the criterion" in drawn_with(drawn, panel, **near).get_legend_handles_labels()[1]
+
+
+def test_no_straight_line_is_drawn_on_logarithmic_axes(drawn: tuple) -> None:
+    ax, _, fit = panel_axes(drawn, {"x": "train_loss", "y": "test_loss", "log": "xy", "lines": ["ols"]})
+    assert [line.get_label() for line in ax.lines] == []
+    assert ax.get_title(loc="left") == f"$R^2$ = {style.r_squared_text(fit.r2)}, n = {fit.n:.0f}"
+
+
+def test_curves_start_where_their_axis_does(drawn: tuple) -> None:
+    ax, rows, _ = panel_axes(drawn, {"x": "norm_train_loss", "y": "test_error", "lines": ["psi_inverse"]})
+    (curve,) = ax.lines
+    assert (curve.get_xdata()[0], curve.get_ydata()[0]) == (rows.norm_train_loss.min(), 0)
+    assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > curve.get_ydata().max()
+    ax, rows, _ = panel_axes(drawn, {"x": "rho", "y": "test_error", "lines": ["bound"]})
+    (line,) = ax.lines
+    assert (ax.get_xlim()[0], ax.get_ylim()[0], line.get_xdata()[0], line.get_ydata()[0]) == (0, 0, 0, 0)
+    assert (line.get_ydata()[-1] / line.get_xdata()[-1] * rows.rho >= rows.test_error - 1e-12).all()
+
+
+def test_colours_span_the_networks_shown_and_no_others(drawn: tuple) -> None:
+    plan, tables = drawn
+    panel = {"experiment": "init_3layer", "x": "rho", "y": "test_error"}
+    swept = _swept([{**panel, "groups": ["random_labels"]}], plan.experiments, tables)["init_3layer"]
+    assert set(swept) == {0.1}
+    swept = _swept([panel], plan.experiments, tables)["init_3layer"]
+    assert (colour_scale(swept).vmin, colour_scale(swept).vmax) == (0.05, 0.2)
+
+
+def test_hollow_points_are_explained_and_networks_have_one_name(drawn: tuple) -> None:
+    series = {"kind": "series", "x": "value", "y": ["train_error"]}
+    ax, *_ = panel_axes(drawn, {**series, "groups": ["natural", "unfinished"]})
+    assert "hollow: missed the criterion" in ax.get_legend_handles_labels()[1]
+    ax, *_ = panel_axes(drawn, {**series, "groups": ["natural"]})
+    assert "hollow: missed the criterion" not in ax.get_legend_handles_labels()[1]
+    paper = load_config_files(ROOT / "config.yaml").experiments
+    assert style.group_label("natural", paper["init_bn"]) == "natural labels"
+    for name in ("corruption_3layer", "corruption_bn"):
+        labels = [style.group_label(group, paper[name]) for group in ("natural", "pretrained")]
+        assert labels == ["not pretrained", "pretrained on corrupted labels"]
+
+
+def test_a_figure_is_described_by_its_numbers(drawn: tuple) -> None:
+    plan, tables = drawn
+    panels = [{"title": "t", "experiment": "init_3layer", "x": "norm_train_loss", "y": "norm_test_loss", "lines": ["ols"]}]
+    panels += [{**panel, "title": panel.get("title", "")} for panel in FIGURES["all kinds"]["panels"][1:]]
+    described = describe(replace(plan, figures={"fig99": {"title": "t", "panels": panels}}), "fig99", tables)
+    fit = panel_fits({"x": "norm_train_loss"}, plan.experiments["init_3layer"], tables.fits)
+    assert f"slope {fit.slope:.3g}, R² {style.r_squared_text(fit.r2)}" in described
+    rows = points({"experiment": "init_3layer"}, plan.experiments["init_3layer"], tables.measurements)
+    natural = rows[~rows.random_labels & rows.met_criterion]
+    assert f"median ratio r of test to training depth {natural.margin_ratio.median():.3g}" in described
+    assert "nan" not in described.split("Panel 4")[0]

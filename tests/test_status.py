@@ -66,7 +66,7 @@ def test_where_nothing_was_trained_the_published_speed_stands_in_or_nothing_is_s
 
 
 def test_the_end_says_where_the_results_are_that_were_asked_for(finished: Workspace) -> None:
-    figure = "\nfig10:   results/tiny/figures/fig10.png and .pdf\n"
+    figure = "\nfig10:   results/tiny/figures/fig10.png, .pdf and .svg\n"
     for name in ("fig10.png", "fig02.png"):
         (finished.folder / RUN / "figures" / name).unlink()
     output = finished.snakemake("fig10")

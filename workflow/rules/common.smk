@@ -189,7 +189,7 @@ def everything_behind(*experiments):
 
 def pictures(*figures):
     """The files of figures."""
-    return [out("figures", name + end) for name in figures for end in (".png", ".pdf")]
+    return [out("figures", name + end) for name in figures for end in (".png", ".pdf", ".svg")]
 
 
 def figure_tables(*folder):

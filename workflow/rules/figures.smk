@@ -10,6 +10,7 @@ rule figure:
     output:
         png=out("figures", "{figure}.png"),
         pdf=out("figures", "{figure}.pdf"),
+        svg=out("figures", "{figure}.svg"),
     log:
         logs("figures", "{figure}.log"),
     benchmark:
@@ -36,4 +37,4 @@ for figure in plan.figures:
             pictures(figure),
         localrule: True
         message:
-            f"{figure}: {out('figures', figure)}.png and .pdf"
+            f"{figure}: {out('figures', figure)}.png, .pdf and .svg"

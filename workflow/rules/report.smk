@@ -28,7 +28,8 @@ rule write_report:
         config=digest(plan.raw),
         code=digest(code_digest("output.report"), code_digest("output.provenance")),
         texts=digest(
-            *((here / "report" / f).read_text() for f in ("report.html.j2", "errata.yaml"))
+            *(f.read_text() for f in sorted((here / "report").glob("report.*"))),
+            (here / "report" / "errata.yaml").read_text(),
         ),
         paper=digest((here.parent / "config.yaml").read_text()),
         benchmarks=benchmarks(),

@@ -7,4 +7,4 @@ from puzzles.output.plots import FigureTables, draw
 with job(snakemake) as config:
     tables = read_tables(FigureTables, lambda name: read_all(snakemake.input[name]))
     figure = config.figures[snakemake.wildcards.figure]
-    draw(figure, config.experiments, tables, snakemake.output.png, snakemake.output.pdf)
+    draw(figure, config.experiments, tables, *snakemake.output)

@@ -22,6 +22,8 @@ YES, NO, OPEN, ABSENT, SHOWN = "yes", "no", "undecided", "absent", "shown"  # wh
 DECISIVE = ((NO, NOT_REPRODUCED), (ABSENT, NOT_RUN), (OPEN, UNDECIDED), (YES, REPRODUCED))  # the first that a claim has
 COLUMNS = columns_of("scorecard")
 SPREADS: dict[str, dict] = {"spread": {}, "seed_spread": {"by": "value"}}  # needs: over all networks, over seeds alone
+OF_SPECS = (("", "network"), ("pretraining ", "pretrain"))  # a test's keys that name settings, and how they are said
+PART, BUT_HERE = "; ", "; here: "  # in ``why``: between tests, and after what the claim is about and the run has not
 OF_COLUMNS = ("column", "x", "y", "given", "minus", "by")  # a test's keys that name a column of a table
 
 
@@ -49,7 +51,9 @@ def count_verdicts(card: pd.DataFrame) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def judge(claim: dict, evidence: Evidence) -> dict:
-    """One row of the scorecard; its quantity is that of the test that decided.
+    """One row of the scorecard; its quantity, value, bounds and ``outcome`` are those of the test that decided.
+
+    ``why`` has a part for each test, separated by semicolons (``parts_of_why``).
 
     ``not run at this scale``: an experiment or a column that it needs is not part of the run, or the run has other data or
     another size than the claim is about. ``undecided``: an interval contains a bound, too few networks met their criterion,
@@ -59,24 +63,30 @@ def judge(claim: dict, evidence: Evidence) -> dict:
     row = {column: claim.get(column, "") for column in ("id", "figure", "kind", "statement", "paper")}
     row |= {"quantity": _quantity(claim["tests"][0]), "ours": np.nan, "low": np.nan, "high": np.nan, "interval": ""}
     experiments = claim.get("experiments", list(evidence.config.experiments))
-    row |= {"experiments": " ".join(experiments), "asked": _asked(claim["tests"][0])}
+    row |= {"experiments": " ".join(experiments), "asked": _asked(claim["tests"][0]), "outcome": ABSENT}
     absent = [name for name in experiments if name not in evidence.config.experiments]
     if absent:
         return row | {"verdict": NOT_RUN, "why": f"{', '.join(absent)} is not part of this run"}
     found = [(test, _found(evidence, test, test.get("experiments", experiments))) for test in claim["tests"]]
     results = [(test, number, outcome(test, number)) for test, number in found]
     decided, verdict = next(((o, v) for o, v in DECISIVE if any(o == result[2] for result in results)), (SHOWN, UNDECIDED))
-    why = "; ".join(_sentence(*result) for result in results)
+    why = PART.join(_sentence(*result) for result in results)
     unmet_scale, unmet_spread = _unmet(claim, evidence, experiments)
     if unmet_scale or unmet_spread:
         decided, verdict = results[0][2], NOT_RUN if unmet_scale else UNDECIDED
-        why = f"{unmet_scale or unmet_spread}; here: {why}"
+        why = f"{unmet_scale or unmet_spread}{BUT_HERE}{why}"
     test, number = next((test, number) for test, number, o in results if o == decided)
     row |= {"quantity": _quantity(test), "ours": number.value, "low": number.low, "high": number.high}
-    row |= {"interval": number.kind if np.isfinite(number.low) else "", "asked": _asked(test)}
+    row |= {"interval": number.kind if np.isfinite(number.low) else "", "asked": _asked(test), "outcome": decided}
     if claim["kind"] == "identity":
         verdict = {REPRODUCED: HOLDS, NOT_REPRODUCED: DOES_NOT_HOLD}.get(verdict, verdict)
     return row | {"verdict": verdict, "why": why}
+
+
+def parts_of_why(why: str) -> tuple[str, list[str]]:
+    """The reason why a run cannot decide a claim (empty if it can), and a sentence for each of its tests."""
+    reason, _, tests = why.rpartition(BUT_HERE)
+    return reason, tests.split(PART)
 
 
 def _found(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
@@ -138,6 +148,7 @@ def _quantity(test: dict) -> str:
     """What a test looks at: ``kendall (rho, test_error), natural labels``."""
     about = [str(test[key]) for key in ("column", "x", "y", "architecture") if key in test]
     about += [f"{key} {test[key]}" for key in ("given", "minus", "norm") if key in test]
+    about += [f"{prefix}{k} {v}" for prefix, of in OF_SPECS for k, v in test.get(of, {}).items()]
     name = test["of"].replace("_", " ") + (f" ({', '.join(about)})" if about else "")
     return f"{name}, {test['labels']} labels" if test.get("labels") in ("natural", "random") else name
 
@@ -152,10 +163,11 @@ def _asked(test: dict) -> str:
 
 def _sentence(test: dict, found: Found, outcome: str) -> str:
     name = _quantity(test) + (f" in {' and '.join(test['experiments'])}" if "experiments" in test else "")
+    reason = found.because.replace(PART, ", ")
     if np.isnan(found.value):
-        return f"{name}: {found.because}"
+        return f"{name}: {reason}"
     ends = f" ({found.low:.4g} to {found.high:.4g})" if np.isfinite(found.low) else ""
-    because = f" [{found.because}]" if found.because else ""
+    because = f" [{reason}]" if reason else ""
     if outcome == SHOWN:
         return f"{name} {found.value:.6g}{ends}{because}"
     too_few = ": too few networks for an interval" if outcome == OPEN and not ends else ""

@@ -34,15 +34,20 @@ def l1_divisor(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
 @statistic
 def settings(evidence: Evidence, test: dict, experiments: list[str]) -> Found:
     """The share of networks whose specs have the settings named (``network``, and ``pretrain`` for their pretraining)."""
-    hits = []
+    hits: list[bool] = []
+    others: dict[str, set[str]] = {}  # what is found instead of a setting
     for name in experiments:
         experiment = evidence.config.experiments[name]
         for network in (n for n in experiment.networks if n.group in test.get("groups", experiment.fit_groups)):
-            wanted = [(network.spec, f, v) for f, v in test.get("network", {}).items()]
+            wanted = [("", network.spec, f, v) for f, v in test.get("network", {}).items()]
             if network.pretraining is not None:
-                wanted += [(network.pretraining, f, v) for f, v in test.get("pretrain", {}).items()]
-            hits.append(all(getattr(spec, field) == value for spec, field, value in wanted))
-    return Found(float(np.mean(hits)))
+                wanted += [("pretraining ", network.pretraining, f, v) for f, v in test.get("pretrain", {}).items()]
+            missed = [(f"{of}{f}", getattr(spec, f), v) for of, spec, f, v in wanted if getattr(spec, f) != v]
+            hits.append(not missed)
+            for setting, found, asked in missed:
+                others.setdefault(f"{setting} {asked}", set()).add(str(found))
+    because = ", ".join(f"{asked} is asked, found {' and '.join(sorted(found))}" for asked, found in others.items())
+    return Found(float(np.mean(hits)), because=because)
 
 
 @statistic

@@ -47,9 +47,9 @@ def where(config: Config, targets: list[str]) -> str:
         targets: names of rules.
     """
     whole = bool({"all", "report"} & set(targets))
-    lines = [(name, f"figures/{name}.png", " and .pdf") for name in config.figures if name in targets]
+    lines = [(name, f"figures/{name}.png", ", .pdf and .svg") for name in config.figures if name in targets]
     if whole or "figures" in targets:
-        lines.append(("Figures", "figures", "/*.png and *.pdf"))
+        lines.append(("Figures", "figures", "/*.png, *.pdf and *.svg"))
     if whole or {"tables", "scorecard"} & set(targets):
         lines.append(("Tables", "tables", "/*.csv"))
         lines.append(("Claims", "tables/scorecard.csv", ""))

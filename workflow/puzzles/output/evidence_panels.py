@@ -38,12 +38,16 @@ def families(ax: plt.Axes, panel: dict, table: pd.DataFrame, rows: pd.DataFrame)
     _depths(ax, random.depth_train, random.depth_test, "random labels", "*", style.BLACK)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    losses = pd.concat([rows, table[table.met_criterion]])[["norm_train_loss", "norm_test_loss"]]
+    hidden = int((losses.max(axis=1) >= chance).sum())
     ends = ax.get_xlim()
     ax.plot(ends, ends, color=style.BLACK, linestyle=":", linewidth=1, label="r = 1", zorder=1)
     ratio = float(natural.margin_ratio.median())
     if np.isfinite(ratio) and ratio > 0:
         ax.plot(ends, [ratio * end for end in ends], color=style.BLUE, linewidth=1, label="through the pivot", zorder=1)
         panel = {**panel, "title": f"{panel.get('title', '')}\nmedian r = {ratio:.3f}".strip()}
+    if hidden:
+        panel = {**panel, "title": f"{panel.get('title', '')}\n{hidden} with a loss of ln C or more not shown".strip()}
     ax.set_xlim(ends)
     _heads(ax, panel, r"$\ln C$ − normalized training loss", r"$\ln C$ − normalized test loss")
 

@@ -10,14 +10,18 @@ from matplotlib.colors import LogNorm, Normalize
 
 from puzzles.config.experiments import Experiment
 from puzzles.output import style
-from puzzles.output.axes import finish
+from puzzles.output.axes import finish, from_chance
 
+MISSED = "missed the criterion"
 Colours = Callable[[pd.Series], np.ndarray]  # of the swept values
 
 
-def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None) -> None:
+def scatter(
+    ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, fit: pd.Series | None, scale: Normalize
+) -> None:
     """A point for each network, coloured by the swept value, and the lines asked for."""
-    colours = _colours(experiment)
+    table, fit, origin = from_chance(panel, table, fit)
+    colours = _colours(scale)
     groups = sorted({n.group for n in experiment.networks if n.spec.labels == "natural"}, key=lambda g: (g != "natural", g))
     markers = dict(zip(groups, cycle("os^Dv"), strict=False))
     for group in table.group.unique():
@@ -25,12 +29,25 @@ def scatter(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFra
         look: style.Look = {"marker": markers.get(group, "*"), "s": 34, "edgecolor": "white"}
         if rows.random_labels.any():
             look = {"marker": "*", "s": 150, "edgecolor": style.RED}
-        _points(ax, panel, rows, colours, style.group_label(group), look)
-    for random, marker, label in ((False, "X", "missed the criterion"), (True, "*", "random labels, missed the criterion")):
-        missed = table[~table.met_criterion & (table.random_labels == random)]
+        _points(ax, panel, rows, colours, style.group_label(group, experiment), look)
+    missed = table[~table.met_criterion]
+    outside = _outside(panel, table[table.met_criterion], missed)
+    for random, marker, label in ((False, "X", MISSED), (True, "*", f"random labels, {MISSED}")):
         look = {"marker": marker, "s": 110 if random else 44, "edgecolor": style.GREY}
-        _points(ax, panel, missed, colours, label, look)
-    finish(ax, panel, experiment, table, fit)
+        _points(ax, panel, missed[~outside & (missed.random_labels == random)], colours, label, look)
+    is_are = f"{outside.sum()} that missed the criterion {'is' if outside.sum() == 1 else 'are'} outside"
+    finish(ax, panel, experiment, table, fit, origin, is_are if outside.any() else "")
+
+
+def _outside(panel: dict, met: pd.DataFrame, missed: pd.DataFrame) -> pd.Series:
+    """Which networks that missed their criterion are so far from those that met it that they would squeeze them together."""
+    outside = pd.Series(False, index=missed.index)
+    for axis in "xy":
+        inner, outer = (np.log(t[panel[axis]]) if axis in panel.get("log", "") else t[panel[axis]] for t in (met, missed))
+        if inner.nunique() > 1:
+            reach = 3 * (inner.max() - inner.min())
+            outside |= ~outer.between(inner.min() - reach, inner.max() + reach) & outer.notna()
+    return outside
 
 
 def _points(ax: plt.Axes, panel: dict, rows: pd.DataFrame, colours: Colours, label: str, look: style.Look) -> None:
@@ -46,6 +63,7 @@ def series(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFram
     """
     if isinstance(panel["y"], str):
         panel = {**panel, "y": [panel["y"]]}
+    table, _, origin = from_chance(panel, table, None)
     beside = table.random_labels if not table.random_labels.all() else table.random_labels & False
     for column in panel["y"]:
         look = style.series_look(column)
@@ -54,7 +72,9 @@ def series(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFram
             label: style.Look = {"label": "random labels"} if k == 0 and column == panel["y"][0] else {}
             hollow: style.Look = {} if row.met_criterion else {"markerfacecolor": "white"}
             ax.plot(row[panel["x"]], row[column], "*", color=look["color"], markersize=11, linestyle="", **label, **hollow)
-    finish(ax, panel, experiment, table, None)
+    if not table.met_criterion.all():
+        ax.plot([], [], "o", color=style.GREY, markerfacecolor="white", markersize=4.5, label=f"hollow: {MISSED}")
+    finish(ax, panel, experiment, table, None, origin)
 
 
 def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: style.Look) -> None:
@@ -71,7 +91,7 @@ def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: st
 
 def histogram(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFrame, histograms: pd.DataFrame) -> None:
     """How often the largest output of a training example falls into each bin, one outline for each network (Fig. 20)."""
-    colours = _colours(experiment)
+    colours = _colours(colour_scale(table.value))
     for row in table.to_dict("records"):
         bins = histograms[histograms.network == row["network"]]
         if not np.isfinite(row["rho"]) or not np.isfinite(bins.high).all():
@@ -91,10 +111,10 @@ def histogram(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataF
     ax.set_ylabel("training examples")
 
 
-def colour_scale(experiment: Experiment) -> Normalize:
-    """The colour scale of the swept values: logarithmic if they spread widely; 0 then has a colour of its own."""
-    values = np.array([n.value for n in experiment.networks])
-    low, high = values.min(), values.max()
+def colour_scale(swept: pd.Series) -> Normalize:
+    """The colour scale of the swept values shown: logarithmic if they spread widely; 0 then has a colour of its own."""
+    values = swept.to_numpy(dtype=float)
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     positive = values[values > 0]
     if len(positive) and high > 20 * positive.min():
         return LogNorm(positive.min(), high)
@@ -106,6 +126,6 @@ def is_off_scale(values: pd.Series, scale: Normalize) -> np.ndarray:
     return (values <= 0).to_numpy() if isinstance(scale, LogNorm) else np.zeros(len(values), dtype=bool)
 
 
-def _colours(experiment: Experiment) -> Colours:
-    scale, colours = colour_scale(experiment), plt.get_cmap(style.VALUES).with_extremes(bad=style.ZERO)
+def _colours(scale: Normalize) -> Colours:
+    colours = plt.get_cmap(style.VALUES).with_extremes(bad=style.ZERO)
     return lambda values: colours(scale(np.ma.masked_where(is_off_scale(values, scale), values)))

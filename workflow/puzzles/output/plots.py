@@ -1,7 +1,6 @@
 """Draw any figure of the configuration from the tables."""
 
 import math
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,9 @@ from puzzles.config.configuration import POOLED, TABLE_PANELS
 from puzzles.config.experiments import Experiment
 from puzzles.output import evidence_panels, style
 from puzzles.output.panels import colour_scale, histogram, is_off_scale, scatter, series
+
+FORMATS = (".png", ".pdf", ".svg")
+UNDATED: dict[str, dict] = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # equal figures, equal files
 
 
 @dataclass(frozen=True)
@@ -35,36 +37,55 @@ class FigureTables:
         return table[table.experiment.isin(experiments)] if len(table) else table
 
 
-def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables, png: str | Path, pdf: str | Path) -> None:
-    """Draw a figure: its entry in the configuration, with the tables of the experiments it names."""
+def draw(figure: dict, experiments: dict[str, Experiment], tables: FigureTables, *files: str | Path) -> None:
+    """Draw a figure: its entry in the configuration, with the tables of the experiments it names.
+
+    Args:
+        files: where, each in the format of its suffix (``FORMATS``).
+    """
     panels = figure["panels"]
     columns = min(len(panels), figure.get("columns", 2))
     with style.figure(math.ceil(len(panels) / columns), columns) as (drawn, axes):
         handles: dict[str, plt.Artist] = {}
         coloured: dict[str, list[plt.Axes]] = {}
+        swept = _swept(panels, experiments, tables)
         for panel, ax in zip(panels, axes, strict=False):
             if panel.get("kind") == POOLED:
                 evidence_panels.pooled_predictors(ax, panel, tables.of("ranks", *panel["experiments"]))
             else:
                 experiment = experiments[panel["experiment"]]
-                draw_panel(ax, panel, experiment, tables)
+                draw_panel(ax, panel, experiment, tables, swept.get(experiment.name))
             handles |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
             if panel.get("kind", "scatter") == "scatter":
                 coloured.setdefault(experiment.name, []).append(ax)
         for ax in axes[len(panels) :]:
             ax.remove()
         for name, its_axes in coloured.items():
-            _colour_bar(drawn, its_axes, experiments[name])
-        drawn.suptitle(textwrap.fill(figure["title"], 52 * columns), fontsize=11)
+            _colour_bar(drawn, its_axes, experiments[name], swept[name])
         drawn.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3 if columns > 1 else 2)
-        for path in (png, pdf):
+        for path in files:
             with atomic(path) as temporary:
-                # without a date, so that equal figures are equal files
-                drawn.savefig(temporary, metadata={"CreationDate": None} if temporary.suffix == ".pdf" else None)
+                drawn.savefig(temporary, metadata={"Title": figure["title"], **UNDATED[temporary.suffix]})
 
 
-def draw_panel(ax: plt.Axes, panel: dict, experiment: Experiment, tables: FigureTables) -> None:
-    """One panel of any kind that is about one experiment."""
+def _swept(panels: list[dict], experiments: dict[str, Experiment], tables: FigureTables) -> dict[str, pd.Series]:
+    """For each experiment with scatter panels, the swept values that they show: its colour scale spans them, no others."""
+    values: dict[str, list[pd.Series]] = {}
+    for panel in panels:
+        if panel.get("kind", "scatter") == "scatter":
+            shown = points(panel, experiments[panel["experiment"]], tables.measurements)
+            values.setdefault(panel["experiment"], []).append(shown.value)
+    return {name: pd.concat(found) for name, found in values.items()}
+
+
+def draw_panel(
+    ax: plt.Axes, panel: dict, experiment: Experiment, tables: FigureTables, swept: pd.Series | None = None
+) -> None:
+    """One panel of any kind that is about one experiment.
+
+    Args:
+        swept: the values that the colours of a scatter panel tell apart; those of the panel if not given.
+    """
     table, kind = points(panel, experiment, tables.measurements), panel.get("kind", "scatter")
     if kind in TABLE_PANELS:
         rows = tables.of(kind if kind != "predictors" else "ranks", experiment.name)
@@ -79,7 +100,8 @@ def draw_panel(ax: plt.Axes, panel: dict, experiment: Experiment, tables: Figure
     elif kind == "series":
         series(ax, panel, experiment, table)
     else:
-        scatter(ax, panel, experiment, table, panel_fits(panel, experiment, tables.fits))
+        scale = colour_scale(table.value if swept is None else swept)
+        scatter(ax, panel, experiment, table, panel_fits(panel, experiment, tables.fits), scale)
 
 
 def points(panel: dict, experiment: Experiment, measurements: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +128,7 @@ def panel_fits(panel: dict, experiment: Experiment, fits: pd.DataFrame) -> pd.Se
     return found.iloc[0] if len(found) else None
 
 
-def _colour_bar(drawn: plt.Figure, axes: list[plt.Axes], experiment: Experiment) -> None:
-    bar = drawn.colorbar(ScalarMappable(colour_scale(experiment), style.VALUES), ax=axes, pad=0.02, aspect=30)
-    note = " (grey: 0)" if is_off_scale(pd.Series([n.value for n in experiment.networks]), bar.norm).any() else ""
+def _colour_bar(drawn: plt.Figure, axes: list[plt.Axes], experiment: Experiment, swept: pd.Series) -> None:
+    bar = drawn.colorbar(ScalarMappable(colour_scale(swept), style.VALUES), ax=axes, pad=0.02, aspect=30)
+    note = " (grey: 0)" if is_off_scale(swept, bar.norm).any() else ""
     bar.set_label(style.axis_label(experiment.networks[0].axis) + note)

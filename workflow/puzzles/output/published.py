@@ -1,7 +1,7 @@
 """Published runs: keep a finished run's tables and figures under version control, and draw them again without training.
 
 python -m puzzles.output.published publish demo [--weights]
-python -m puzzles.output.published analyse demo
+python -m puzzles.output.published analyse demo [--figures]
 python -m puzzles.output.published measure demo [--data-dir data]
 python -m puzzles.output.published redraw [demo]
 """
@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import shutil
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from puzzles.base.csvs import read_csv, read_tables, reread, write_csv
 from puzzles.base.errors import PuzzleError, ResultsError
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, load_config
-from puzzles.output.plots import FigureTables, draw
+from puzzles.output.plots import FORMATS, FigureTables, draw
 from puzzles.output.provenance import commit
 from puzzles.output.report import Results, render
 from puzzles.output.upkeep import write_checksums
 from puzzles.output.weights import keep_weights, measure_published
 
 RUN_TABLES = (*paths.ANALYSES, "scorecard")
+PUBLISHED_FORMATS = (".png", ".pdf")
 RECORDS = ("config.yaml", "specs.json", "provenance.json")
 
 
@@ -61,7 +63,7 @@ def publish(run: str, weights: bool = False) -> Path:
     (new / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False, width=125))
     # only what this configuration has: an earlier one may have left more
     files = {f"{folder}/{name}{suffix}" for folder, suffix in paths.EXPERIMENT_FILES.items() for name in config.experiments}
-    files |= {f"figures/{name}{suffix}" for name in config.figures for suffix in (".png", ".pdf")}
+    files |= {f"figures/{name}{suffix}" for name in config.figures for suffix in PUBLISHED_FORMATS}
     for file in sorted(files):
         (new / file).parent.mkdir(exist_ok=True)
         shutil.copy(source / file, new / file)
@@ -73,10 +75,11 @@ def publish(run: str, weights: bool = False) -> Path:
     return target
 
 
-def analyse(run: str) -> Path:
+def analyse(run: str, figures: bool = False) -> Path:
     """Make the tables of a published run again from what was measured, with this version's analysis and claims.
 
-    What was measured and the figures stay as they are. A run that is older than a measurement lacks what follows from it.
+    What was measured stays as it is, and so do the figures unless ``figures`` asks to draw them
+    again. A run that is older than a measurement lacks what follows from it.
 
     Raises:
         ResultsError: no such run is published.
@@ -102,6 +105,8 @@ def analyse(run: str) -> Path:
     provenance = json.loads((source / "provenance.json").read_text())
     with atomic(source / "provenance.json") as temporary:
         temporary.write_text(json.dumps(provenance | {"analysed": commit()}, indent=1))
+    if figures:
+        _draw_figures(source, config, source / "figures", PUBLISHED_FORMATS)
     write_checksums(source)
     return source
 
@@ -114,27 +119,36 @@ def redraw(run: str | None = None) -> Path:
     """
     source, config = read_published(run or largest_run())
     target = paths.RESULTS / f"{source.name}-redrawn"
-
-    def read(name: str) -> pd.DataFrame:
-        folder = "measurements" if name == "networks" else name
-        return _experiments(source, folder, config) if folder in paths.EXPERIMENT_FILES else _table(source, name)
-
-    tables = read_tables(FigureTables, read)
-    (target / "figures").mkdir(parents=True, exist_ok=True)
-    pictures = {name: target / "figures" / f"{name}.png" for name in config.figures}
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = [
-            pool.submit(draw, figure, config.experiments, tables, pictures[name], pictures[name].with_suffix(".pdf"))
-            for name, figure in config.figures.items()
-        ]
-        for job in jobs:
-            job.result()
-    results = read_tables(Results, read)
+    pictures = _draw_figures(source, config, target / "figures", FORMATS)
+    results = read_tables(Results, _reader(source, config))
     provenance = json.loads((source / "provenance.json").read_text())
     page = render(config, results, pictures, provenance, tables=f"../reference/{source.name}/")
     with atomic(target / "report.html") as temporary:
         temporary.write_text(page)
     return target
+
+
+def _draw_figures(source: Path, config: Config, folder: Path, formats: tuple[str, ...]) -> dict[str, Path]:
+    """Draw all figures of a published run from its tables; returns the PNG of each."""
+    tables = read_tables(FigureTables, _reader(source, config))
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {name: folder / f"{name}.png" for name in config.figures}
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(draw, figure, config.experiments, tables, *(pictures[name].with_suffix(f) for f in formats))
+            for name, figure in config.figures.items()
+        ]
+        for job in jobs:
+            job.result()
+    return pictures
+
+
+def _reader(source: Path, config: Config) -> Callable[[str], pd.DataFrame]:
+    def read(name: str) -> pd.DataFrame:
+        folder = "measurements" if name == "networks" else name
+        return _experiments(source, folder, config) if folder in paths.EXPERIMENT_FILES else _table(source, name)
+
+    return read
 
 
 def largest_run() -> str:
@@ -204,6 +218,8 @@ def main(arguments: list[str] | None = None) -> None:
         command.add_argument("run", metavar="RUN", nargs="?" if function is redraw else None)
         if function is publish:
             command.add_argument("--weights", action="store_true", help="trained networks too, where they are small")
+        if function is analyse:
+            command.add_argument("--figures", action="store_true", help="draw the figures again as well")
         if function is measure:
             command.add_argument("--data-dir", default="data", help="folder with archives or npz files (default: data)")
         command.set_defaults(function=function)

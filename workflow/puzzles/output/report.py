@@ -1,7 +1,6 @@
 """The report: one self-contained HTML page."""
 
 import base64
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,15 @@ from puzzles.analysis.columns import ALL, FAMILIES, WITHOUT, diverged
 from puzzles.base import paths
 from puzzles.config.choices import changes, our_choices
 from puzzles.config.configuration import Config
+from puzzles.output.claim_rows import claim_rows, claims_of, figure_number
+from puzzles.output.descriptions import describe
 from puzzles.output.evidence_sections import line_rows, monitoring_rows, predictor_rows, rescaling_rows, with_its_own_rho
+from puzzles.output.headline import headline
+from puzzles.output.plots import FigureTables
 from puzzles.output.style import r_squared_text
+
+LOST = ("diverged", "dead")  # networks that are no result of training
+LARGEST_SVG = 500_000  # bytes; a larger one would be slow to draw on a phone
 
 
 @dataclass(frozen=True)
@@ -36,31 +42,34 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
     """The page as text.
 
     Args:
-        pictures: the PNG of each figure by its name; they are embedded.
+        pictures: the PNG of each figure by its name; it or the SVG beside it is embedded (``embed``).
         provenance: see ``provenance.collect``.
         tables: where the CSV files are, seen from the page: empty, or a folder with a slash at its end.
     """
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    loader = jinja2.FileSystemLoader(paths.REPORT_TEMPLATE.parent)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, loader=loader
+    )
     environment.filters |= {
         "number": format_number,
         "r2": r_squared_text,
-        "figure_name": _figure_name,
+        "figure_number": figure_number,
         "minutes": format_minutes,
     }
-    template = environment.from_string(paths.REPORT_TEMPLATE.read_text())
     fits = results.fits
-    card = results.scorecard.fillna({"paper": "", "interval": "", "asked": "", "experiments": ""})
-    verdicts, identities = count_verdicts(card)
+    scorecard = claim_rows(results.scorecard, config)
+    verdicts, identities = count_verdicts(results.scorecard)
     line = line_rows(config, fits, results.pivots)
-    return template.render(
+    experiments = _experiments(config, results.networks, provenance["seconds"])
+    missed, lost = _missed(results.networks), _lost(results.networks)
+    trained = {"networks": sum(e["networks"] for e in experiments), "missed": len(missed)}
+    return environment.get_template(paths.REPORT_TEMPLATE.name).render(
         run=config.run,
         tables=tables,
-        experiments=_experiments(config, results.networks, provenance["seconds"]),
-        figures=[
-            {"name": n, **config.figures[n], "png": _embed(pictures[n]), "experiments": config.figure_experiments(n)}
-            for n in _in_order(config.figures)
-        ],
-        scorecard=[row | {"figures": figures_of(row["figure"])} for row in card.to_dict("records")],
+        answer=headline(config, line, results.ranks, verdicts, trained | {k: len(lost.get(k, [])) for k in LOST}),
+        experiments=experiments,
+        figures=_figures(config, results, pictures, scorecard, provenance),
+        scorecard=scorecard,
         verdicts=verdicts,
         identities=identities,
         filters=dict.fromkeys([*VERDICTS, *OF_IDENTITIES]),
@@ -71,14 +80,36 @@ def render(config: Config, results: Results, pictures: dict[str, Path], provenan
         predictors=predictor_rows(results.ranks),
         monitoring=monitoring_rows(results.monitoring),
         fits=_distinct(fits[fits.slope.notna() & ~fits.networks.str.startswith("image_")]).to_dict("records"),
-        missed=_missed(results.networks),
-        lost=_lost(results.networks),
+        missed=missed,
+        lost=lost,
         provenance=provenance,
         notes={name: settings["note"] for name, settings in config.raw["datasets"].items() if "note" in settings},
         choices=our_choices(config.raw),
         changes=changes(config.raw),
+        settings={name: _settings(config.raw["experiments"][name]) for name in config.experiments},
         errata=yaml.safe_load(paths.ERRATA.read_text()),
     )
+
+
+def _figures(
+    config: Config, results: Results, pictures: dict[str, Path], scorecard: list[dict], provenance: dict
+) -> list[dict]:
+    nothing = pd.DataFrame()  # what no description needs
+    tables = FigureTables(
+        results.networks, results.fits, nothing, nothing, results.ranks, results.rescaling, results.monitoring
+    )
+    rows = []
+    for name in _in_order(config.figures):
+        experiments = config.figure_experiments(name)
+        row = {"name": name, "number": figure_number(name), **config.figures[name]}
+        row |= {"picture": embed(pictures[name]), "described": describe(config, name, tables), "experiments": experiments}
+        row |= {"claims": claims_of(scorecard, name), "settings": _settings(config.raw["figures"][name])}
+        rows.append(row | {"reused": {e: o for e, o in provenance["reused"].items() if e in experiments}})
+    return rows
+
+
+def _settings(entry: dict) -> str:
+    return yaml.safe_dump(entry, sort_keys=False, width=100, allow_unicode=True, default_flow_style=None)
 
 
 def _experiments(config: Config, networks: pd.DataFrame, seconds: dict[str, dict[str, float]]) -> list[dict]:
@@ -118,8 +149,11 @@ def _primary(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table.snapshot == table.snapshot.iloc[0]) & (table.norm == table.norm.iloc[0])]
 
 
-def _embed(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def embed(png: Path) -> str:
+    """A figure as the page holds it: the SVG beside the PNG where there is one that is small enough, else the PNG."""
+    svg = png.with_suffix(".svg")
+    path, kind = (svg, "svg+xml") if svg.is_file() and svg.stat().st_size <= LARGEST_SVG else (png, "png")
+    return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def format_number(value: object, digits: int = 5) -> str:
@@ -131,11 +165,6 @@ def format_number(value: object, digits: int = 5) -> str:
     return str(value)
 
 
-def _figure_name(name: str) -> str:
-    """``fig02`` to ``Figure 2``."""
-    return f"Figure {name.removeprefix('fig').lstrip('0')}"
-
-
 def format_minutes(seconds: float) -> str:
     """Seconds as text: ``95 s``, ``12 min``."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
@@ -144,12 +173,3 @@ def format_minutes(seconds: float) -> str:
 def _in_order(figures: dict) -> list[str]:
     """By number, then those with a letter."""
     return sorted(figures, key=lambda name: (not name[3:].isdigit(), name))
-
-
-def figures_of(text: str) -> list[str]:
-    """The figures that a claim is about, for the filter: ``5-8, 11`` gives 5, 6, 7, 8, 11; a claim about none, ``other``."""
-    numbers = []
-    of_figures = "" if text.startswith(("App", "sec", "all")) else text
-    for first, last in re.findall(r"\b(\d+|J)\b(?:-(\d+))?", of_figures):
-        numbers += [str(k) for k in range(int(first), int(last) + 1)] if last else [first]
-    return numbers or ["other"]

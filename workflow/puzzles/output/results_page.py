@@ -18,10 +18,11 @@ from puzzles.base import paths
 from puzzles.base.csvs import read_csv
 from puzzles.base.files import atomic
 from puzzles.config.configuration import Config, panel_experiments
+from puzzles.output.claim_rows import figure_name, figures_of
 from puzzles.output.evidence_sections import line_rows
 from puzzles.output.plots import panel_fits
 from puzzles.output.published import read_published, runs_by_work
-from puzzles.output.report import figures_of, format_minutes, format_number
+from puzzles.output.report import format_minutes, format_number
 from puzzles.output.style import r_squared_text
 
 PAGE = paths.WORKFLOW.parent / "docs" / "results.md"
@@ -106,7 +107,7 @@ def _is_claim(row: dict) -> bool:
 
 def _figure(number: str, shows: str, runs: list[Run], claims: dict[str, dict]) -> dict:
     """One figure: what the paper shows, its lines and claims in every run, and a picture of the largest run that has it."""
-    name = f"fig{number.zfill(2)}" if number.isdigit() else f"fig{number}"
+    name = figure_name(number)
     having = [run for run in runs if name in run.config.figures]
     rows = [_claim(row, runs) for row in claims.values() if _is_claim(row) and figures_of(row["figure"])[0] == number]
     also = [i for i, row in claims.items() if _is_claim(row) and number in figures_of(row["figure"])[1:]]

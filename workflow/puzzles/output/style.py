@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib.typing import RcKeyType
 
+from puzzles.config.experiments import Experiment
+
 Look = dict[str, Any]  # matplotlib's arguments that say how something is drawn
 
 # Okabe and Ito's colours: distinct with any colour vision and, from dark to light, in greyscale.
@@ -82,9 +84,15 @@ def axis_label(axis: str) -> str:
     return AXES.get(axis, axis.replace("_", " "))
 
 
-def group_label(group: str) -> str:
-    """The words for a group of networks."""
-    return {"natural": "natural labels"}.get(group, group.replace("_", " "))
+def group_label(group: str, experiment: Experiment) -> str:
+    """The words for a group of networks: one name in every figure.
+
+    ``natural`` stands for all natural-label networks of an experiment, or for those that were not pretrained.
+    """
+    words = {"natural": "natural labels", "pretrained": "pretrained on corrupted labels"}
+    if experiment.pretrainings:
+        words["natural"] = "not pretrained"
+    return words.get(group, group.replace("_", " "))
 
 
 def label(column: str) -> str:
@@ -93,6 +101,14 @@ def label(column: str) -> str:
         _, split, statistic = column.split("_")
         return f"normalized {split} margin ({statistic})"
     return LABELS[column]
+
+
+def words(column: str, experiment: Experiment | None = None) -> str:
+    """A column without symbols: ``normalized training loss``; of an experiment, the setting that was swept."""
+    if column == "value" and experiment is not None:
+        return axis_label(experiment.networks[0].axis).replace(" $N$", "")
+    plain = {"rho": "product of norms", "error_gap": "generalization gap", "norm_loss_gap": "gap of the normalized losses"}
+    return plain.get(column, column.replace("norm_", "normalized ").replace("train_", "training ").replace("_", " "))
 
 
 def predictor_label(predictor: str) -> str:
@@ -106,7 +122,11 @@ def predictor_label(predictor: str) -> str:
     words |= {"distance_from_init": "distance from init", "sum_of_squares": "sum of squares", "rho": "product of norms ρ"}
     words |= {"margin_train_mean": "mean margin", "margin_train_median": "median margin", "active_units": "active units"}
     return words.get(
-        predictor, predictor.replace("norm_", "normalized ").replace("inverse_margin", "1 / margin").replace("_", " ")
+        predictor,
+        predictor.replace("norm_", "normalized ")
+        .replace("train_", "training ")
+        .replace("inverse_margin", "1 / margin")
+        .replace("_", " "),
     )
 
 
