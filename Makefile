@@ -6,7 +6,7 @@ ifneq ($(words $(CURDIR)),1)
 $(error the folder "$(CURDIR)" has a space in its name, which Snakemake cannot work with: move the project to another folder)
 endif
 
-.PHONY: demo test paper own figures publish analyse measure verify status usage clean prune results docs cost architectures bench chaos lint
+.PHONY: demo test paper own figures publish analyse measure verify crate status usage clean prune results docs cost architectures bench chaos lint
 
 demo: .venv/installed  ## every figure's experiment on the embedded digits, a few minutes
 	$(SNAKEMAKE) --configfile workflow/runs/demo.yaml
@@ -37,6 +37,9 @@ verify: .venv/installed  ## check finished and published runs against their chec
 
 status: .venv/installed  ## how far a run is: make status [RUN=demo] [CONFIG=my.yaml]; without a name, the last one started
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.status $(RUN) $(if $(CONFIG),--configfile $(CONFIG))
+
+crate: .venv/installed  ## a run with its workflow and provenance as a Workflow Run RO-Crate, one zip file: make crate RUN=demo
+	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.crate $(RUN)
 
 usage: .venv/installed  ## what runs, data and cache take on disk
 	PYTHONPATH=workflow .venv/bin/python -m puzzles.output.upkeep usage

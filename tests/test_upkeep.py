@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from rocrate.rocrate import ROCrate
 from workspace import RUN, Workspace
 
 from puzzles.base.errors import ResultsError
-from puzzles.output import upkeep
+from puzzles.output import crate, upkeep
 
 
 @pytest.fixture
@@ -91,3 +92,20 @@ def test_usage_adds_up(run: Path) -> None:
     whole = sum(f.stat().st_size for f in Path("results").rglob("*") if f.is_file()) / 1e6
     assert set(sizes) >= {RUN, "results/data", "results/cache/networks"}
     assert 0.9 * whole < sum(sizes.values()) <= whole
+
+
+def test_a_crate_holds_the_run_and_says_how_it_was_made(run: Path, tmp_path: Path) -> None:
+    """Read again by the library: every file is there, and the action names workflow, data, configuration and results."""
+    read = ROCrate(crate.write_crate("tiny"))
+    (action,) = (e for e in read.get_entities() if e.type == "CreateAction")
+    assert action["instrument"] == read.mainEntity
+    assert {entity["name"] for entity in action["object"] if entity.type == "Dataset"} == {"digits"}
+    results = {entity.id for entity in action["result"]}
+    assert {"run/tables/scorecard.csv", "run/figures/fig10.png", "run/measurements/init_3layer.csv"} <= results
+    read.write(tmp_path / "unpacked")
+    for name in results | {"workflow/Snakefile", "workflow/rules/train.smk", "run/config.yaml"}:
+        assert (tmp_path / "unpacked" / name).is_file(), name
+    stored = (tmp_path / "unpacked/run/measurements/init_3layer.csv").read_bytes()
+    assert stored == (run / "measurements/init_3layer.csv").read_bytes()
+    with pytest.raises(ResultsError, match="found no finished run"):
+        crate.write_crate("nothing")
