@@ -9,8 +9,17 @@ from torch import nn
 
 from puzzles.base.errors import ArchitectureError
 from puzzles.config.configuration import load_config
+from puzzles.config.builders import BUILDERS, feature_map
 from puzzles.config.specs import Architecture, from_dict
-from puzzles.networks.architectures import Flatten, absorb_batch_norm, build, initialize, num_parameters, weight_layers
+from puzzles.networks.architectures import (
+    BUILD,
+    Flatten,
+    absorb_batch_norm,
+    build,
+    initialize,
+    num_parameters,
+    weight_layers,
+)
 from puzzles.networks.measure import logits
 
 CIFAR, MNIST = (3, 32, 32), (1, 28, 28)
@@ -135,3 +144,18 @@ def test_the_gradient_comes_back_in_the_layout_of_the_images(layout: torch.memor
     assert torch.equal(ours, torchs)
     if layout == torch.channels_last:
         assert not torchs.is_contiguous(memory_format=layout)
+
+
+def test_what_is_known_of_an_architecture_is_what_is_built(architectures: dict[str, Architecture]) -> None:
+    """The two halves of the registry: the same names, feature maps and convolutions, for images that are not square too."""
+    assert set(BUILD) == set(BUILDERS)
+    for architecture in architectures.values():
+        network = build(architecture, (3, 32, 28), 10)
+        shapes: list[torch.Size] = []
+        convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+        for layer in convolutions:
+            layer.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape[2:]))
+        network.eval()(torch.zeros(1, 3, 32, 28))
+        known = BUILDERS[architecture.builder].convolutions(architecture)
+        assert tuple(shapes[-1]) == feature_map(architecture, 32, 28)
+        assert [(m.out_channels, m.kernel_size[0], m.stride[0], m.padding[0]) for m in convolutions] == known
