@@ -8,8 +8,8 @@ from conftest import small_spec
 from torch import nn
 
 from puzzles.base.errors import ArchitectureError
-from puzzles.config.configuration import load_config
 from puzzles.config.builders import BUILDERS, feature_map
+from puzzles.config.configuration import load_config
 from puzzles.config.specs import Architecture, from_dict
 from puzzles.networks.architectures import (
     BUILD,
@@ -154,7 +154,7 @@ def test_what_is_known_of_an_architecture_is_what_is_built(architectures: dict[s
         shapes: list[torch.Size] = []
         convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
         for layer in convolutions:
-            layer.register_forward_hook(lambda module, inputs, output: shapes.append(output.shape[2:]))
+            layer.register_forward_hook(lambda module, inputs, output, to=shapes: to.append(output.shape[2:]))
         network.eval()(torch.zeros(1, 3, 32, 28))
         known = BUILDERS[architecture.builder].convolutions(architecture)
         assert tuple(shapes[-1]) == feature_map(architecture, 32, 28)
