@@ -79,6 +79,24 @@ def _chain(network: Network, speed: float) -> float:
     return hours(network.spec, speed) + (hours(network.pretraining, speed) if network.pretraining else 0.0)
 
 
+def faults() -> list[dict]:
+    """Of each kind of fault that `make chaos` made: how often, what was lost, how long it took to recover."""
+    grouped = read_csv(BENCH / "chaos.csv").groupby("fault", sort=False)
+    return [
+        {
+            "fault": fault,
+            "times": len(rows),
+            "same_bytes": int(rows.same_bytes.sum()),
+            "trained_again": int(rows.trained_again.sum()),
+            "commands_again": int(rows.commands_again.max()),
+            "median": rows.seconds_more.median(),
+            "most": rows.seconds_more.max(),
+            "undisturbed": rows.undisturbed_seconds.median(),
+        }
+        for fault, rows in grouped
+    ]
+
+
 def render() -> str:
     """The page as text."""
     environment = jinja2.Environment(
@@ -92,6 +110,7 @@ def render() -> str:
         estimate=table.to_dict("records"),
         measured=measured.to_dict("records"),
         sizes={name: sum(s[:2]) * s[2] * s[3] ** 2 / 1e6 for name, s in cost.SETS.items()},
+        faults=faults(),
         gpu=[(speed, table.pflop.iloc[-1] / speed * 1000 / 3600) for speed in SUSTAINED],
     )
 

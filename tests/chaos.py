@@ -1,10 +1,12 @@
 """Faults at random moments of whole runs, for hours if you like: make chaos [TIMES=20] [FAULTS=kill].
 
 Each time a fresh run of tiny trainings is disturbed once, the same command is given again until it ends well, and its files
-are compared with those of an undisturbed run. What was done and what it cost is a table; rows of other faults stay.
+are compared with those of an undisturbed run. Each disturbed run is a row of chaos.csv, which grows from call to call;
+`make cost` counts them.
 """
 
 import argparse
+import dataclasses
 import os
 import random
 import shutil
@@ -23,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from workspace import RUN, Workspace, fresh
 
 from puzzles.base.csvs import read_csv, write_csv
+from puzzles.output.provenance import commit
 
 
 def processes_of(group: int) -> list[tuple[int, str]]:
@@ -71,10 +74,10 @@ def cut(workspace: Workspace, pattern: str) -> None:
 class Outcome:
     """Of one disturbed run."""
 
-    same: bool
-    again: int  # commands given again
+    same_bytes: bool
+    commands_again: int
     trained_again: int  # networks that were in the cache already
-    seconds: float  # more than an undisturbed run
+    seconds_more: float  # than an undisturbed run
 
 
 def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Outcome:
@@ -111,29 +114,23 @@ def main() -> None:
     parser.add_argument("--faults", default="", help="only those with this word in their name")
     parser.add_argument("--out", type=Path, default=Path("results/bench"))
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = options.out / "chaos.csv"
+    rows = read_csv(table).to_dict("records") if table.is_file() else []
     with tempfile.TemporaryDirectory() as folder:
         template = fresh(Path(folder) / "project")
         start = time.monotonic()
         template.snakemake()
         whole = time.monotonic() - start
-        rows = []
-        table = options.out / "chaos.csv"
-        before = read_csv(table) if table.is_file() else pd.DataFrame({"fault": []})
-        for fault in (name for name in FAULTS if options.faults in name):
-            outcomes = [disturbed(template, fault, random.uniform(2, whole), whole) for _ in range(options.times)]
-            rows.append(
-                {"fault": fault, "times": len(outcomes), "same_bytes": sum(o.same for o in outcomes)}
-                | {"commands_again": max(o.again for o in outcomes), "trained_again": sum(o.trained_again for o in outcomes)}
-                | {
-                    "median_seconds_more": float(pd.Series([o.seconds for o in outcomes]).median()),
-                    "undisturbed_seconds": whole,
-                }
-            )
-            print(rows[-1], flush=True)
-            options.out.mkdir(parents=True, exist_ok=True)
-            others = before[~before.fault.isin([row["fault"] for row in rows])]
-            write_csv(pd.concat([others, pd.DataFrame(rows)], ignore_index=True), table)
-    sys.exit(any(row["same_bytes"] < row["times"] for row in rows))
+        for _ in range(options.times):
+            for fault in (name for name in FAULTS if options.faults in name):
+                after = random.uniform(2, whole)
+                outcome = disturbed(template, fault, after, whole)
+                about = {"fault": fault, "after_seconds": after, "undisturbed_seconds": whole, "commit": commit()}
+                rows.append(about | dataclasses.asdict(outcome))
+                print(rows[-1], flush=True)
+                write_csv(pd.DataFrame(rows), table)
+    sys.exit(not all(row["same_bytes"] for row in rows))
 
 
 if __name__ == "__main__":
