@@ -34,7 +34,7 @@ def test_a_finished_run_is_complete_and_has_nothing_left_to_do(run_once: Workspa
         "tables/scorecard.csv",
         "trained/init_3layer.safetensors",
     ]
-    expected += [f"figures/{name}.{kind}" for name in ("fig02", "fig10", "fig14") for kind in ("png", "pdf")]
+    expected += [f"figures/{name}.{kind}" for name in ("fig02", "fig10", "fig14") for kind in ("png", "pdf", "svg")]
     expected += [f"pretrained/{name}.safetensors" for name in ("corruption_3layer", "corruption_3layer_fixed_loss")]
     for name in expected:
         assert (run / name).stat().st_size > 0, name
@@ -58,7 +58,9 @@ def test_a_figures_entry_changes_one_figure_and_the_report(finished: Workspace) 
 
 def test_the_plot_module_changes_figures_only(finished: Workspace) -> None:
     module = finished.folder / "workflow/puzzles/output/axes.py"
-    module.write_text(module.read_text().replace('ax.set_title(panel["title"], loc="left")', 'ax.set_title(panel["title"])'))
+    before = module.read_text()
+    module.write_text(before.replace('ax.set_title(title, loc="left")', "ax.set_title(title)"))
+    assert module.read_text() != before
     assert finished.planned() == {"figure": 3, "write_report": 1}
     before = finished.networks()
     finished.snakemake()
