@@ -31,7 +31,7 @@ from puzzles.analysis.claims import (
 from puzzles.analysis.evidence import INTERVAL, Evidence, Found
 from puzzles.analysis.monitoring import monitor_experiment
 from puzzles.config.configuration import Config, load_config
-from puzzles.networks import norms
+from puzzles.normalize import layers
 
 CLAIMS = {claim["id"]: claim for claim in load_claims()}
 LN10 = np.log(10)
@@ -253,7 +253,7 @@ def test_a_claim_that_is_true_is_reproduced(world: World, name: str) -> None:
 def test_a_claim_that_is_false_is_not_reproduced(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     claim = copy.deepcopy(CLAIMS[name])
     if name == "9c":
-        monkeypatch.setattr(norms, "L1_DIVISOR", 1.0)
+        monkeypatch.setattr(layers, "L1_DIVISOR", 1.0)
     if name == "20c":
         claim["tests"][0]["ends"] = [0.02, 0.033827]
     row = verdict(claim, changed(world, FAILS[name]))
