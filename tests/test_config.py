@@ -107,7 +107,7 @@ BROKEN = [
         "transformer",
         "expected a known builder (or module:function): conv, five_layer, resnet",
     ),
-    ("datasets.mine", {"source": "npz"}, "config: datasets.mine.path: missing; expected the file or folder of this data set"),
+    ("datasets.mine", {"source": "npz"}, "config: datasets.mine.path: missing; expected the file or folder of"),
     ("datasets.mnist", {"source": "mnist", "path": "x.npz"}, "config: datasets.mnist: found"),
     ("datasets.digits", {"source": "digits", "test_size": 9}, "datasets.digits.test_size: found 9, expected at least 10"),
     ("datasets.mnist", {"source": "mnist", "test_size": 99}, "expected no test_size unless source is digits"),
