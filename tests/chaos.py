@@ -62,6 +62,11 @@ FAULTS: dict[str, Callable[[int, Workspace], object]] = {
 }
 
 
+def hears_interrupts() -> None:
+    """In a new process: do not ignore SIGINT, as a shell tells what it runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def cut(workspace: Workspace, pattern: str) -> None:
     """Cut one of the files in half, if there is any yet."""
     files = list(workspace.folder.glob(pattern))
@@ -87,7 +92,12 @@ def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Ou
         start = time.monotonic()
         with (workspace.folder / "out.txt").open("w") as out:
             running = subprocess.Popen(
-                workspace.command(), cwd=workspace.folder, stdout=out, stderr=out, start_new_session=True
+                workspace.command(),
+                cwd=workspace.folder,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=hears_interrupts,
             )
             time.sleep(after)
             finished = workspace.networks()

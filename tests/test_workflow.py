@@ -250,7 +250,12 @@ def test_an_interrupt_of_snakemake_alone_ends_its_jobs_soon(finished: Workspace)
         finished.change(f"experiments.init_3layer.network.{key}", 100_000)
     command = finished.command(f"{RUN}/trained/init_3layer.safetensors")
     process = subprocess.Popen(
-        command, cwd=finished.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        cwd=finished.folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
     )
     checkpoints = finished.folder / "results/cache/checkpoints"
     while not list(checkpoints.glob("[!.]*.pt")):
