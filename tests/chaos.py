@@ -85,8 +85,8 @@ class Outcome:
     seconds_more: float  # than an undisturbed run
 
 
-def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Outcome:
-    """Disturb a fresh run after some seconds, and finish it."""
+def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Outcome | None:
+    """Disturb a fresh run after some seconds, and finish it; None if it had ended by then."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = fresh(Path(folder) / "project")
         start = time.monotonic()
@@ -100,6 +100,8 @@ def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Ou
                 preexec_fn=hears_interrupts,
             )
             time.sleep(after)
+            if running.poll() is not None:
+                return None
             finished = workspace.networks()
             FAULTS[fault](running.pid, workspace)
             running.wait()
@@ -134,8 +136,10 @@ def main() -> None:
         whole = time.monotonic() - start
         for _ in range(options.times):
             for fault in (name for name in FAULTS if options.faults in name):
-                after = random.uniform(2, whole)
-                outcome = disturbed(template, fault, after, whole)
+                outcome, longest = None, whole
+                while outcome is None:
+                    after = random.uniform(2, longest)
+                    outcome, longest = disturbed(template, fault, after, whole), after
                 about = {"fault": fault, "after_seconds": after, "undisturbed_seconds": whole, "commit": commit()}
                 rows.append(about | dataclasses.asdict(outcome))
                 print(rows[-1], flush=True)
