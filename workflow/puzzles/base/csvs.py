@@ -1,6 +1,5 @@
 """Read and write tables as CSV files without loss of precision."""
 
-import hashlib
 import io
 import typing
 from collections.abc import Callable, Iterable
@@ -12,7 +11,7 @@ import pandas as pd
 
 from puzzles.base import paths
 from puzzles.base.errors import ResultsError
-from puzzles.base.files import atomic
+from puzzles.base.files import atomic, sha256
 
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance  # known to type checkers only
@@ -28,7 +27,7 @@ def write_csv(table: pd.DataFrame, path: str | Path) -> None:
     record = _record(Path(path))
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
-        digest = _sha256(temporary)
+        digest = sha256(temporary)
         record.unlink(missing_ok=True)  # before the table changes: a process that is killed here leaves no wrong record
     if not Path(path).absolute().is_relative_to(paths.REFERENCE.absolute()):
         with atomic(record) as temporary:
@@ -42,7 +41,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
         ResultsError: it is not as it was written, for example cut by a crash of the file system.
     """
     record = _record(Path(path))
-    if record.is_file() and record.read_text() != _sha256(Path(path)):
+    if record.is_file() and record.read_text() != sha256(Path(path)):
         raise ResultsError(
             f"{path}: damaged or edited (its checksum does not hold); delete it and run the same command again, or, to keep "
             f"what you edited, delete {record.name} beside it"
@@ -52,11 +51,6 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 def _record(path: Path) -> Path:
     return path.with_name(f".{path.name}.sha256")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def reread(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,15 +7,19 @@ from pathlib import Path
 ERROR = re.compile(r"^\d\d:\d\d:\d\d ERROR (.*)", re.MULTILINE | re.DOTALL)  # as ``config.job.job`` writes it
 
 
+def error_in(log: Path) -> str:
+    """The error that a job's log ends with, in one line, of a traceback the last; empty if there is none."""
+    error = ERROR.search(log.read_text(errors="replace"))
+    if error is None:
+        return ""
+    said = error[1].strip().splitlines()
+    return said[-1] if said[0].startswith("Traceback") else said[0]
+
+
 def failures(folders: Iterable[Path], since: float) -> list[str]:
     """A line for each log that was written since a time (seconds, as ``time.time``) and ends with an error.
 
-    Of a traceback, its last line. A job that was killed says nothing in its log.
+    A job that was killed says nothing in its log.
     """
-    found = []
-    for folder in folders:
-        for log in sorted(folder.rglob("*.log")):
-            if log.stat().st_mtime >= since and (error := ERROR.search(log.read_text(errors="replace"))):
-                said = error[1].strip().splitlines()
-                found.append(f"{said[-1] if said[0].startswith('Traceback') else said[0]}  (log: {log.as_posix()})")
-    return found
+    logs = (log for folder in folders for log in sorted(folder.rglob("*.log")) if log.stat().st_mtime >= since)
+    return [f"{error}  (log: {log.as_posix()})" for log in logs if (error := error_in(log))]

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -65,6 +66,12 @@ def _one_line(path: Path) -> Iterator[None]:
                 f"{path}: cannot be written ({found}); make it possible and run the same command again"
             ) from error
         raise
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file's content, in hexadecimal."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class Lock:

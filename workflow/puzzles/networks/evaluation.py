@@ -1,6 +1,5 @@
 """Evaluate networks in training: computed on the device, and copied from it once for all networks together."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
@@ -10,7 +9,7 @@ from torch import nn
 
 from puzzles.data.preparation import Examples
 from puzzles.networks.architectures import has_norm_product
-from puzzles.networks.measure import Outputs, logits
+from puzzles.networks.measure import Outputs, logits, misclassified
 from puzzles.networks.norms import layer_norm_values
 from puzzles.networks.transfer import to_host
 
@@ -48,11 +47,5 @@ def _numbers(e: Evaluated) -> torch.Tensor:
         rho = torch.linalg.vector_norm(logits(e.network, e.x0[None])[0])
     sets = ((e.outputs.train, e.examples.train_y), (e.outputs.test, e.examples.test_y))
     losses = [nn.functional.cross_entropy(outputs, labels) for outputs, labels in sets]
-    errors = [_error(outputs, labels) for outputs, labels in sets]
+    errors = [misclassified(outputs, labels) for outputs, labels in sets]
     return torch.stack([*losses, *errors, rho, *(nn.functional.cross_entropy(f / rho, labels) for f, labels in sets)])
-
-
-def _error(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The fraction of examples that are misclassified; nan where an output is no finite number (see ``measure``)."""
-    wrong = (outputs.argmax(dim=1) != labels).double().mean()
-    return torch.where(outputs.isfinite().all(), wrong, math.nan)

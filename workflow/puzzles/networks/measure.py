@@ -47,9 +47,13 @@ def cross_entropy(outputs: torch.Tensor, labels: torch.Tensor) -> float:
 
 def classification_error(outputs: torch.Tensor, labels: torch.Tensor) -> float:
     """The fraction of examples whose largest output is not their label's; nan where an output is no finite number."""
-    if not is_finite(outputs):
-        return float("nan")  # argmax would say class 0, as if that were a classification
-    return float((outputs.argmax(dim=1) != labels).double().mean())
+    return float(misclassified(outputs, labels))
+
+
+def misclassified(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """``classification_error`` as a float64 tensor without axes on its device, so that nothing waits for it."""
+    wrong = (outputs.argmax(dim=1) != labels).double().mean()
+    return torch.where(outputs.isfinite().all(), wrong, torch.nan)  # else argmax says class 0, as if it were an answer
 
 
 def is_finite(outputs: torch.Tensor) -> bool:

@@ -5,7 +5,6 @@ python -m puzzles.output.status [demo] [--configfile my.yaml ...]
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import yaml
 from puzzles.base import paths
 from puzzles.base.environment import has_gpu
 from puzzles.base.errors import PuzzleError, ResultsError
+from puzzles.base.failures import error_in
 from puzzles.base.stale_lock import is_running
 from puzzles.config.checks import check_files
 from puzzles.config.configuration import Config, load_config, load_config_files
@@ -26,7 +26,6 @@ from puzzles.output.announcements import how_long
 from puzzles.output.reuse import reusable
 
 OVERLAYS = paths.WORKFLOW / "runs"
-ERROR = re.compile(r"^\d\d:\d\d:\d\d ERROR (.*)$", re.MULTILINE)  # as jobs write their logs
 COLUMNS = ("networks", "cached", "training", "checkpoint", "failed", "missing", "tables")
 
 
@@ -118,11 +117,11 @@ class Status:
             if log.stat().st_mtime < since:
                 continue
             stage = log.relative_to(logs).parts[0] if log.parent != logs else log.stem
-            errors = ERROR.findall(log.read_text())
+            error = error_in(log)
             benchmark = self.folder / "benchmarks" / log.relative_to(logs).with_suffix(".tsv")
             ended = stage == "reuse" or (benchmark.is_file() and benchmark.stat().st_mtime >= log.stat().st_mtime)
-            if errors:
-                yield Failure(stage, log.stem, errors[-1], log)
+            if error:
+                yield Failure(stage, log.stem, error, log)
             elif not ended and not self.running:
                 yield Failure(stage, log.stem, "stopped before its end (interrupted or killed)", log)
 

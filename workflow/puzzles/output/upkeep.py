@@ -7,7 +7,6 @@ python -m puzzles.output.upkeep prune
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -18,7 +17,7 @@ import yaml
 
 from puzzles.base import paths
 from puzzles.base.errors import PuzzleError, ResultsError
-from puzzles.base.files import atomic
+from puzzles.base.files import atomic, sha256
 from puzzles.config.configuration import Config, load_config
 from puzzles.output.reuse import resolved_specs
 from puzzles.output.weights import weights_of
@@ -31,7 +30,7 @@ OTHERS = {"data", "cache", "reference", "bench"}  # folders in results that are 
 
 def write_checksums(folder: Path) -> None:
     """Write the sha256 of every file of a run, but for logs, beside them."""
-    lines = [f"{_sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in _files(folder)]
+    lines = [f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in _files(folder)]
     with atomic(folder / CHECKSUMS) as temporary:
         temporary.write_text("".join(lines))
 
@@ -63,7 +62,7 @@ def _problems(folder: Path) -> Iterator[str]:
     for name, digest in stored.items():
         if name not in there:
             yield f"{name} is missing"
-        elif _sha256(there[name]) != digest:
+        elif sha256(there[name]) != digest:
             yield f"{name} is not as it was written"
     yield from (f"{name} was added since" for name in there if name not in stored)
     try:
@@ -145,11 +144,6 @@ def _files(folder: Path) -> list[Path]:
 
 def _every_file(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _show(lines: Iterable[str]) -> None:
