@@ -38,15 +38,10 @@ class Own(nn.Module):
     ``refusal``: then only the output norm is left.
     """
 
-    def __init__(self, network: nn.Module, make: Callable[[], nn.Module], images: torch.Tensor) -> None:
+    def __init__(self, make: Callable[[], nn.Module], normalizer: Normalizer | None, refusal: str) -> None:
         super().__init__()
-        self.network, self._make = network, make
-        self.normalizer: Normalizer | None = None
-        self.refusal = ""
-        try:
-            self.normalizer = _normalizer(network, images)
-        except NormalizationError as error:
-            self.refusal = str(error)
+        self._make, self.normalizer, self.refusal = make, normalizer, refusal
+        self.network = self.fresh(0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, C, H, W] to [B, classes]."""
@@ -69,21 +64,17 @@ class Own(nn.Module):
             return self._make()
 
 
-def _normalizer(network: nn.Module, images: torch.Tensor) -> Normalizer:
-    """With the first layer's bias where the others have none, of the weights alone where they have (see ``norms.rho``)."""
-    try:
-        return Normalizer(network, images, biases="first")
-    except NormalizationError:
-        return Normalizer(network, images, biases="ignore")
-
-
 def build_own(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> Own:
-    """Call the builder of an architecture, and try what it returns.
+    """Call the builder of an architecture; what it returns is tried once in each process.
 
     Raises:
         ArchitectureError: the code fails, or the network does not map images to logits, or it draws random numbers in
             training (dropout), which would not be the same after a kill; one line that names the builder.
     """
+    return Own(_maker(architecture, input_shape, num_classes), *_tried(architecture, input_shape, num_classes))
+
+
+def _maker(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> Callable[[], nn.Module]:
     name, arguments = architecture.builder, json.loads(architecture.arguments or "{}")
     function = _function(name, architecture.path)
 
@@ -91,8 +82,15 @@ def build_own(architecture: Architecture, input_shape: tuple[int, int, int], num
         with _in_one_line(name, f"called with input_shape={input_shape}, num_classes={num_classes}, {arguments}"):
             return function(input_shape=input_shape, num_classes=num_classes, **arguments)
 
+    return make
+
+
+@functools.cache
+def _tried(architecture: Architecture, input_shape: tuple[int, int, int], num_classes: int) -> tuple[Normalizer | None, str]:
+    """What the networks of an architecture are divided by, or why not by a product, after a check of one of them."""
+    name = architecture.builder
     with seeded(0):
-        network, images = make(), torch.rand(TRIED_ON, *input_shape)
+        network, images = _maker(architecture, input_shape, num_classes)(), torch.rand(TRIED_ON, *input_shape)
         if not isinstance(network, nn.Module):
             raise ArchitectureError(f"{name}: returned a {type(network).__name__}, expected a torch.nn.Module")
         tried = copy.deepcopy(network)
@@ -106,7 +104,18 @@ def build_own(architecture: Architecture, input_shape: tuple[int, int, int], num
                 f"{name}: found two different outputs for the same images in training mode, expected no random numbers "
                 f"(remove dropout: what it draws would not be the same after a kill)"
             )
-        return Own(network, make, images)
+        try:
+            return _normalizer(network, images), ""
+        except NormalizationError as error:
+            return None, str(error)
+
+
+def _normalizer(network: nn.Module, images: torch.Tensor) -> Normalizer:
+    """With the first layer's bias where the others have none, of the weights alone where they have (see ``norms.rho``)."""
+    try:
+        return Normalizer(network, images, biases="first")
+    except NormalizationError:
+        return Normalizer(network, images, biases="ignore")
 
 
 def initialize_own(network: Own, spec: NetworkSpec) -> None:
