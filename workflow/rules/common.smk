@@ -1,4 +1,5 @@
 # Loads and checks the configuration, and defines the functions that several rules use.
+import functools
 import sys
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def gpus(rule):
         return int(set_by_profile["gpu"].value)
     device = plan.runtime.get("device", "auto")
     return int(device == "cuda" or (device == "auto" and workflow.local_exec and has_gpu()))
+
+
+def specs_digest(networks):
+    """A digest of what networks are: of their hashes, for the repr of 40,000 specs takes seconds."""
+    return digest(*((n.name, n.group, n.value, n.spec.hash) for n in networks))
+
+
+@functools.cache
+def experiment_digest(name):
+    """A digest of what is measured in an experiment; computed once, since measuring and judging both ask for it."""
+    return measurement_digest(plan.experiments[name])
 
 
 def missing(networks):

@@ -21,7 +21,7 @@ rule measure:
         runtime=lambda w, attempt: 60 * attempt,
         gpu=lambda w: gpus("measure"),
     params:
-        experiment=lambda w: measurement_digest(plan.experiments[w.experiment]),
+        experiment=lambda w: experiment_digest(w.experiment),
         code=measuring_code(),
     message:
         "measuring the networks of {wildcards.experiment}"
@@ -91,7 +91,9 @@ rule judge:
     conda:
         "../../envs/environment.yml"
     params:
-        experiments=digest(plan.raw["architectures"], plan.experiments),
+        experiments=lambda w: digest(
+            plan.raw["architectures"], [experiment_digest(e) for e in plan.experiments]
+        ),
         claims=digest((here / "claims.yaml").read_text()),
         code=code_digest("analysis.claims"),
     message:

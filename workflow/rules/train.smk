@@ -16,7 +16,7 @@ rule pretrain:
         runtime=training_minutes("pretrain", experiment_pretrainings),
         gpu=lambda w: gpus("pretrain"),
     params:
-        specs=lambda w: digest(plan.experiments[w.experiment].pretrainings),
+        specs=lambda w: specs_digest(plan.experiments[w.experiment].pretrainings),
     message:
         "pretraining the networks of {wildcards.experiment} on corrupted labels"
     script:
@@ -43,7 +43,7 @@ rule train_shard:
         runtime=training_minutes("train_shard", shard_networks),
         gpu=lambda w: gpus("train_shard"),
     params:
-        specs=lambda w: digest(plan.experiments[w.experiment].networks),
+        specs=lambda w: specs_digest(plan.experiments[w.experiment].networks),
     message:
         "training shard {wildcards.shard} of {wildcards.experiment}"
     script:
@@ -71,10 +71,8 @@ rule train:
         runtime=training_minutes("train", experiment_networks),
         gpu=lambda w: gpus("train"),
     params:
-        specs=lambda w: digest(
-            plan.experiments[w.experiment].networks,
-            plan.experiments[w.experiment].select,
-        ),
+        specs=lambda w: specs_digest(plan.experiments[w.experiment].networks),
+        select=lambda w: digest(plan.experiments[w.experiment].select),
     message:
         "training the networks of {wildcards.experiment}"
     script:

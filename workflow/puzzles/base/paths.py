@@ -40,7 +40,7 @@ def dataset(name: str) -> Path:
 
 def cached_network(spec_hash: str) -> Path:
     """One trained network with its history and snapshots."""
-    return CACHE / "networks" / f"{spec_hash}.safetensors"
+    return Path(f"{CACHE}/networks/{spec_hash}.safetensors")  # in one piece: asked for each of 40,000 networks
 
 
 def checkpoint(spec_hash: str) -> Path:

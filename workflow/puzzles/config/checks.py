@@ -92,10 +92,15 @@ def check_value(key: str, axis: str, value: float) -> None:
     Raises:
         ConfigError: the value is not as the schema says of its setting.
     """
-    setting = {"width": {"type": "integer", "minimum": 1}}.get(axis) or _schema()["$defs"]["network"]["properties"][axis]
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(setting).iter_errors(value))
+    error = jsonschema.exceptions.best_match(_validator(axis).iter_errors(value))
     if error is not None:
         raise ConfigError(_one_line(error, key))
+
+
+@functools.cache
+def _validator(axis: str) -> jsonschema.Draft202012Validator:
+    setting = {"width": {"type": "integer", "minimum": 1}}.get(axis) or _schema()["$defs"]["network"]["properties"][axis]
+    return jsonschema.Draft202012Validator(setting)
 
 
 @functools.cache

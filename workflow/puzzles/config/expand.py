@@ -1,6 +1,8 @@
 """Expand the experiments of a configuration into networks: one spec for each value of the sweep, group and seed."""
 
+import functools
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 from puzzles.base.errors import ConfigError
@@ -70,6 +72,7 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
     pretrain = e.get("pretrain") if g.get("pretrain", True) else None
     networks = []
     _check_parts(name, group, e)
+    built = functools.cache(functools.partial(_architecture, raw))
     for value in g.get("values", e["sweep"]["values"]):
         check_value(f"experiments.{name}.sweep.values", axis, value)
         for listed in g.get("seeds", e.get("seeds", [0])):
@@ -77,7 +80,7 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
             key = f"experiments.{name}.network"
             pretraining = None
             if pretrain is None:
-                spec = _spec(key, settings, {axis: value, "seed": seed}, raw)
+                spec = _spec(key, settings, {axis: value, "seed": seed}, raw, built)
             else:
                 # with pretraining, the corruption is that of the pretraining labels
                 swept = {axis: value} if axis != "corruption" else {}
@@ -85,8 +88,9 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
                 before = {"seed": PRETRAIN_SEED, axis: value, **own}
                 if pretrain.get("own_seeds", False):
                     before["seed"] += seed
-                pretraining = _spec(f"experiments.{name}.pretrain", settings, before, raw)
-                spec = _spec(key, settings, {**swept, "seed": seed, "pretrained": pretraining.hash}, raw)
+                pretraining = _spec(f"experiments.{name}.pretrain", settings, before, raw, built)
+                after = {**swept, "seed": seed, "pretrained": pretraining.hash}
+                spec = _spec(key, settings, after, raw, built)
             networks.append(Network(network_name(axis, value, spec), group, axis, float(value), spec, pretraining))
     return networks
 
@@ -128,14 +132,14 @@ def _laid_over(below: dict, above: dict) -> dict:
     return settings
 
 
-def _spec(key: str, settings: dict, overrides: dict, raw: dict) -> NetworkSpec:
+def _spec(key: str, settings: dict, overrides: dict, raw: dict, built: Callable[..., Architecture]) -> NetworkSpec:
     values = _laid_over(settings, overrides)
     for field in ("dataset", "architecture"):
         if field not in values:
             raise ConfigError(f"config: {key}.{field}: missing; expected the name of one under {field}s")
     expect_known(f"{key}.dataset", values["dataset"], list(raw["datasets"]), "data set")
     expect_known(f"{key}.architecture", values["architecture"], list(raw["architectures"]), "architecture")
-    architecture = _architecture(key, values["architecture"], raw, values.pop("width", None))
+    architecture = built(key, values["architecture"], values.pop("width", None))
     for field in ("input_mean", "input_std"):
         if values.get(field) == PER_CHANNEL:
             del values[field]
@@ -151,7 +155,7 @@ def _spec(key: str, settings: dict, overrides: dict, raw: dict) -> NetworkSpec:
     return spec
 
 
-def _architecture(key: str, name: str, raw: dict, width: float | None) -> Architecture:
+def _architecture(raw: dict, key: str, name: str, width: float | None) -> Architecture:
     """The architecture of a name, with another width where that is swept."""
     settings, where = raw["architectures"][name], f"architectures.{name}"
     if is_own(settings["builder"]):

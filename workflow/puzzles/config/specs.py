@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -97,17 +98,24 @@ def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
 def as_dict(spec: "DataclassInstance") -> dict:
     """The fields that have no default or differ from it: a new field with a default changes no existing hash."""
     values = {}
-    for f in (f for f in fields(spec) if f.compare):
-        value = getattr(spec, f.name)
-        if f.name == "trainer_version" or value != f.default:
-            values[f.name] = as_dict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    for name, default, nested in _compared(type(spec)):
+        value = getattr(spec, name)
+        if name == "trainer_version" or value != default:
+            values[name] = as_dict(value) if nested else value
     return values
+
+
+@functools.cache
+def _compared(kind: type["DataclassInstance"]) -> tuple[tuple[str, object, bool], ...]:
+    """Name, default, and whether it is a description itself, of each field that counts when two are compared."""
+    types = _types_of(kind)
+    return tuple((f.name, f.default, is_dataclass(types[f.name])) for f in fields(kind) if f.compare)
 
 
 def from_dict(kind: type[Description], values: dict) -> Description:
     """The inverse of ``as_dict``; numbers and lists take the type of their field, so 1 and 1.0 give one hash."""
     types = _types_of(kind)
-    return kind(**{name: _coerce(types[name], value) for name, value in values.items()})
+    return kind(**{name: _converter(types[name])(value) for name, value in values.items()})
 
 
 @functools.cache
@@ -120,13 +128,15 @@ def canonical(spec: NetworkSpec) -> str:
     return json.dumps(as_dict(spec), sort_keys=True, separators=(",", ":"))
 
 
-def _coerce(kind: type, value: Any) -> object:
+@functools.cache
+def _converter(kind: type) -> Callable[[Any], object]:
+    """What makes a value of a field's type from one that YAML has."""
     if is_dataclass(kind):
-        return value if isinstance(value, kind) else from_dict(kind, value)
+        return lambda value: value if isinstance(value, kind) else from_dict(kind, value)
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
-        return tuple(item(v) for v in (value if isinstance(value, (list, tuple)) else [value]))
-    return kind(value)
+        return lambda value: tuple(item(v) for v in (value if isinstance(value, (list, tuple)) else [value]))
+    return kind
 
 
 @dataclass(frozen=True)
