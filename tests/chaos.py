@@ -6,6 +6,7 @@ are compared with those of an undisturbed run. Each disturbed run is a row of ch
 """
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import random
@@ -19,13 +20,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workspace import RUN, Workspace, fresh
+from workspace import RUN, Workspace, fresh, use_npz
 
 from puzzles.base.csvs import read_csv, write_csv
+from puzzles.data import download
+from puzzles.data.dataset import write_npz
 from puzzles.output.provenance import commit
+
+Fault = Callable[[int, Workspace], list[Workspace]]
+"""A function of the session that runs and its folder. It returns the folders whose tables must be as those of an undisturbed
+run in the end; none if there was nothing to disturb at this moment."""
+DATA = "own/digits.npz"
+
+
+def on_own_data(folder: Path) -> Workspace:
+    """A fresh copy of the project of which one experiment reads a file of the user's."""
+    workspace = fresh(folder)
+    dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
+    write_npz(dataset, folder / DATA)
+    use_npz(workspace, Path(DATA))
+    return workspace
 
 
 def processes_of(group: int) -> list[tuple[int, str]]:
@@ -40,26 +58,128 @@ def processes_of(group: int) -> list[tuple[int, str]]:
     return found
 
 
-def kill_one(group: int, wanted: Callable[[str], bool]) -> bool:
-    """Kill one of the processes whose command line is wanted."""
-    chosen = [number for number, line in processes_of(group) if wanted(line)]
-    if chosen:
-        os.kill(random.choice(chosen), signal.SIGKILL)
-    return bool(chosen)
+def signal_those(wanted: str, number: signal.Signals) -> Fault:
+    """A signal to one process of the run with these words in its command line."""
+
+    def fault(group: int, workspace: Workspace) -> list[Workspace]:
+        chosen = [process for process, line in processes_of(group) if wanted in line]
+        if chosen:
+            os.kill(random.choice(chosen), number)
+        return [workspace] if chosen else []
+
+    return fault
 
 
-FAULTS: dict[str, Callable[[int, Workspace], object]] = {
-    "kill -9 of a job": lambda group, w: kill_one(group, lambda line: ".snakemake/scripts" in line),
-    "kill -9 of Snakemake": lambda group, w: kill_one(group, lambda line: "-m snakemake" in line),
-    "kill -9 of everything": lambda group, w: os.killpg(group, signal.SIGKILL),
-    "Ctrl-C": lambda group, w: os.killpg(group, signal.SIGINT),
-    "SIGTERM to Snakemake": lambda group, w: [
-        os.kill(n, signal.SIGTERM) for n, line in processes_of(group) if "-m snakemake" in line
-    ],
-    "results removed": lambda group, w: shutil.rmtree(w.folder / RUN, ignore_errors=True),
-    "a cache entry cut": lambda group, w: cut(w, "results/cache/networks/*.safetensors"),
-    "a checkpoint cut": lambda group, w: cut(w, "results/cache/checkpoints/*.pt"),
+def signal_all(number: signal.Signals) -> Fault:
+    """A signal to all processes of the run, as from the keyboard."""
+
+    def fault(group: int, workspace: Workspace) -> list[Workspace]:
+        os.killpg(group, number)
+        return [workspace]
+
+    return fault
+
+
+def to_a_file(pattern: str, change: Callable[[list[Path]], object], at_least: int = 1) -> Fault:
+    """A change to one of the files of a pattern, if there are enough yet."""
+
+    def fault(group: int, workspace: Workspace) -> list[Workspace]:
+        files = sorted(workspace.folder.glob(pattern))
+        if len(files) < at_least:
+            return []
+        change(random.sample(files, at_least))
+        return [workspace]
+
+    return fault
+
+
+def cut(files: list[Path]) -> None:
+    """Leave the first half of a file."""
+    content = files[0].read_bytes()
+    files[0].write_bytes(content[: len(content) // 2])
+
+
+def flip(files: list[Path]) -> None:
+    """Change one bit anywhere in a file."""
+    content = bytearray(files[0].read_bytes())
+    content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+    files[0].write_bytes(content)
+
+
+def copy_over(files: list[Path]) -> None:
+    """Put the first file's content under the second's name."""
+    shutil.copyfile(files[0], files[1])
+
+
+def remove_results(group: int, workspace: Workspace) -> list[Workspace]:
+    there = (workspace.folder / RUN).exists()
+    shutil.rmtree(workspace.folder / RUN, ignore_errors=True)
+    return [workspace] if there else []
+
+
+def move_clock(group: int, workspace: Workspace) -> list[Workspace]:
+    """Date half of the files a year back or ahead, as a clock that jumps leaves them."""
+    files = [file for file in (workspace.folder / "results").rglob("*") if file.is_file()]
+    jump = random.choice([-1, 1]) * 365 * 24 * 3600
+    for file in random.sample(files, len(files) // 2):
+        with contextlib.suppress(FileNotFoundError):  # a temporary file of a job that goes on
+            os.utime(file, (time.time() + jump,) * 2)
+    return [workspace]
+
+
+def start_again_beside(group: int, workspace: Workspace) -> list[Workspace]:
+    """Give the command a second time in the same folder, which is refused."""
+    second = subprocess.run(workspace.command(), cwd=workspace.folder, capture_output=True, text=True, check=False)
+    if second.returncode == 0 and is_whole(workspace):  # the first had ended by then
+        return []
+    assert "cannot be locked" in second.stdout + second.stderr
+    return [workspace]
+
+
+def share_the_cache(group: int, workspace: Workspace) -> list[Workspace]:
+    """Run the same experiments in another folder, with this one's cache."""
+    other = on_own_data(workspace.folder.parent / "other")
+    (workspace.folder / "results/cache").mkdir(parents=True, exist_ok=True)
+    (other.folder / "results").mkdir()
+    (other.folder / "results/cache").symlink_to(workspace.folder / "results/cache")
+    other.snakemake()
+    return [workspace, other]
+
+
+def replace_data(group: int, workspace: Workspace) -> list[Workspace]:
+    """Kill everything, run on other images of the same name to the end, and put the first ones back."""
+    os.killpg(group, signal.SIGKILL)
+    file = workspace.folder / DATA
+    content = file.read_bytes()
+    data = dict(np.load(file))
+    data["train_x"] = data["train_x"][:, ::-1]  # upside down
+    np.savez(file, **data)
+    end(group)
+    workspace.snakemake()
+    file.write_bytes(content)
+    return [workspace]
+
+
+ENTRIES = "results/cache/networks/[!.]*.safetensors"
+CHECKPOINTS = "results/cache/checkpoints/[!.]*.pt"
+FAULTS: dict[str, Fault] = {
+    "kill -9 of a job": signal_those(".snakemake/scripts", signal.SIGKILL),
+    "kill -9 of Snakemake": signal_those("-m snakemake", signal.SIGKILL),
+    "kill -9 of everything": signal_all(signal.SIGKILL),
+    "Ctrl-C": signal_all(signal.SIGINT),
+    "SIGTERM to Snakemake": signal_those("-m snakemake", signal.SIGTERM),
+    "results removed": remove_results,
+    "a cache entry cut": to_a_file(ENTRIES, cut),
+    "a bit flipped in a cache entry": to_a_file(ENTRIES, flip),
+    "a cache entry under another's name": to_a_file(ENTRIES, copy_over, at_least=2),
+    "a checkpoint cut": to_a_file(CHECKPOINTS, cut),
+    "a bit flipped in a checkpoint": to_a_file(CHECKPOINTS, flip),
+    "files dated a year off": move_clock,
+    "the same command a second time": start_again_beside,
+    "another run with the same cache": share_the_cache,
+    "data replaced for a while": replace_data,
 }
+SPOIL_NETWORKS = {name for name in FAULTS if "entry" in name or "data" in name}  # these have to be trained again
 
 
 def hears_interrupts() -> None:
@@ -67,12 +187,19 @@ def hears_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def cut(workspace: Workspace, pattern: str) -> None:
-    """Cut one of the files in half, if there is any yet."""
-    files = list(workspace.folder.glob(pattern))
-    if files:
-        file = random.choice(files)
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+def is_whole(workspace: Workspace) -> bool:
+    return (workspace.folder / RUN / "report.html").exists()
+
+
+def stored(workspace: Workspace) -> dict[str, int]:
+    """The cached networks and their inodes: a network that is stored again has another one, whatever its date says."""
+    return {file.name: file.stat().st_ino for file in workspace.folder.glob(ENTRIES)}
+
+
+def end(group: int) -> None:
+    """End the jobs that outlive a killed Snakemake, and hold their networks' locks."""
+    for number, _ in processes_of(group):
+        os.kill(number, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -86,9 +213,9 @@ class Outcome:
 
 
 def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Outcome | None:
-    """Disturb a fresh run after some seconds, and finish it; None if it had ended by then."""
+    """Disturb a fresh run after some seconds, and finish it; None if it had ended by then, or had nothing to disturb."""
     with tempfile.TemporaryDirectory() as folder:
-        workspace = fresh(Path(folder) / "project")
+        workspace = on_own_data(Path(folder) / "project")
         start = time.monotonic()
         with (workspace.folder / "out.txt").open("w") as out:
             running = subprocess.Popen(
@@ -102,20 +229,23 @@ def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Ou
             time.sleep(after)
             if running.poll() is not None:
                 return None
-            finished = workspace.networks()
-            FAULTS[fault](running.pid, workspace)
+            finished = stored(workspace)
+            to_compare = FAULTS[fault](running.pid, workspace)
+            if not to_compare:
+                os.killpg(running.pid, signal.SIGKILL)
             running.wait()
-            for number, _ in processes_of(running.pid):  # a job outlives a killed Snakemake, and holds its networks' locks
-                os.kill(number, signal.SIGTERM)
-        again, done = 0, running.returncode == 0 and (workspace.folder / RUN / "report.html").exists()
+            end(running.pid)
+        if not to_compare:
+            return None
+        again, done = 0, running.returncode == 0 and is_whole(workspace)
         while not done and again < 5:
             again += 1
             done = (
                 subprocess.run(workspace.command(), cwd=workspace.folder, capture_output=True, check=False).returncode == 0
             )
-        intact = {} if "cache" in fault else finished
-        trained_again = sum(workspace.networks().get(name) != when for name, when in intact.items())
-        same = done and workspace.tables() == template.tables()
+        intact = {} if fault in SPOIL_NETWORKS else finished
+        trained_again = sum(stored(workspace).get(name) != inode for name, inode in intact.items())
+        same = done and all(w.tables() == template.tables() for w in to_compare)
         return Outcome(same, again, trained_again, time.monotonic() - start - whole)
 
 
@@ -130,16 +260,16 @@ def main() -> None:
     table = options.out / "chaos.csv"
     rows = read_csv(table).to_dict("records") if table.is_file() else []
     with tempfile.TemporaryDirectory() as folder:
-        template = fresh(Path(folder) / "project")
+        template = on_own_data(Path(folder) / "project")
         start = time.monotonic()
         template.snakemake()
         whole = time.monotonic() - start
         for _ in range(options.times):
             for fault in (name for name in FAULTS if options.faults in name):
-                outcome, longest = None, whole
+                outcome = None
                 while outcome is None:
-                    after = random.uniform(2, longest)
-                    outcome, longest = disturbed(template, fault, after, whole), after
+                    after = random.uniform(2, whole)
+                    outcome = disturbed(template, fault, after, whole)
                 about = {"fault": fault, "after_seconds": after, "undisturbed_seconds": whole, "commit": commit()}
                 rows.append(about | dataclasses.asdict(outcome))
                 print(rows[-1], flush=True)
