@@ -6,7 +6,6 @@ are compared with those of an undisturbed run. Each disturbed run is a row of ch
 """
 
 import argparse
-import contextlib
 import dataclasses
 import os
 import random
@@ -80,13 +79,20 @@ def signal_all(number: signal.Signals) -> Fault:
     return fault
 
 
+def kill_all(group: int) -> None:
+    os.killpg(group, signal.SIGKILL)
+    while any("snakemake" in line for _, line in processes_of(group)):  # until none holds a lock
+        time.sleep(0.05)
+
+
 def to_a_file(pattern: str, change: Callable[[list[Path]], object], at_least: int = 1) -> Fault:
-    """A change to one of the files of a pattern, if there are enough yet."""
+    """All processes killed, and a change to one of the files of a pattern, if there are enough yet."""
 
     def fault(group: int, workspace: Workspace) -> list[Workspace]:
         files = sorted(workspace.folder.glob(pattern))
         if len(files) < at_least:
             return []
+        kill_all(group)
         change(random.sample(files, at_least))
         return [workspace]
 
@@ -118,12 +124,12 @@ def remove_results(group: int, workspace: Workspace) -> list[Workspace]:
 
 
 def move_clock(group: int, workspace: Workspace) -> list[Workspace]:
-    """Date half of the files a year back or ahead, as a clock that jumps leaves them."""
+    """Kill everything, and date half of the files a year back or ahead, as a clock that jumps leaves them."""
+    kill_all(group)
     files = [file for file in (workspace.folder / "results").rglob("*") if file.is_file()]
     jump = random.choice([-1, 1]) * 365 * 24 * 3600
     for file in random.sample(files, len(files) // 2):
-        with contextlib.suppress(FileNotFoundError):  # a temporary file of a job that goes on
-            os.utime(file, (time.time() + jump,) * 2)
+        os.utime(file, (time.time() + jump,) * 2)
     return [workspace]
 
 
@@ -148,13 +154,12 @@ def share_the_cache(group: int, workspace: Workspace) -> list[Workspace]:
 
 def replace_data(group: int, workspace: Workspace) -> list[Workspace]:
     """Kill everything, run on other images of the same name to the end, and put the first ones back."""
-    os.killpg(group, signal.SIGKILL)
+    kill_all(group)
     file = workspace.folder / DATA
     content = file.read_bytes()
     data = dict(np.load(file))
     data["train_x"] = data["train_x"][:, ::-1]  # upside down
     np.savez(file, **data)
-    end(group)
     workspace.snakemake()
     file.write_bytes(content)
     return [workspace]
