@@ -209,8 +209,11 @@ def end(group: int) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one disturbed run."""
+    """Of one disturbed run: a row of chaos.csv."""
 
+    after_seconds: float
+    undisturbed_seconds: float
+    commit: str | None
     same_bytes: bool
     commands_again: int
     trained_again: int  # networks that were in the cache already
@@ -218,7 +221,7 @@ class Outcome:
 
 
 def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Outcome | None:
-    """Disturb a fresh run after some seconds, and finish it; None if it had ended by then, or had nothing to disturb."""
+    """Disturb a fresh run after some seconds, and finish it; None if it ended before there was anything to disturb."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = on_own_data(Path(folder) / "project")
         start = time.monotonic()
@@ -232,16 +235,14 @@ def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Ou
                 preexec_fn=hears_interrupts,
             )
             time.sleep(after)
-            if running.poll() is not None:
-                return None
-            finished = stored(workspace)
-            to_compare = FAULTS[fault](running.pid, workspace)
-            if not to_compare:
-                os.killpg(running.pid, signal.SIGKILL)
+            to_compare: list[Workspace] = []
+            while not to_compare:  # until there is a checkpoint, or whatever is to be damaged
+                if running.poll() is not None:
+                    return None
+                finished, after = stored(workspace), time.monotonic() - start
+                to_compare = FAULTS[fault](running.pid, workspace)
             running.wait()
             end(running.pid)
-        if not to_compare:
-            return None
         again, done = 0, running.returncode == 0 and is_whole(workspace)
         while not done and again < 5:
             again += 1
@@ -251,7 +252,7 @@ def disturbed(template: Workspace, fault: str, after: float, whole: float) -> Ou
         intact = {} if fault in SPOIL_NETWORKS else finished
         trained_again = sum(stored(workspace).get(name) != inode for name, inode in intact.items())
         same = done and all(w.tables() == template.tables() for w in to_compare)
-        return Outcome(same, again, trained_again, time.monotonic() - start - whole)
+        return Outcome(after, whole, commit(), same, again, trained_again, time.monotonic() - start - whole)
 
 
 def main() -> None:
@@ -273,10 +274,8 @@ def main() -> None:
             for fault in (name for name in FAULTS if any(word in name for word in options.faults)):
                 outcome = None
                 while outcome is None:
-                    after = random.uniform(2, whole)
-                    outcome = disturbed(template, fault, after, whole)
-                about = {"fault": fault, "after_seconds": after, "undisturbed_seconds": whole, "commit": commit()}
-                rows.append(about | dataclasses.asdict(outcome))
+                    outcome = disturbed(template, fault, random.uniform(2, whole), whole)
+                rows.append({"fault": fault} | dataclasses.asdict(outcome))
                 print(rows[-1], flush=True)
                 write_csv(pd.DataFrame(rows), table)
     sys.exit(not all(row["same_bytes"] for row in rows))
