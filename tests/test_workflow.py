@@ -287,6 +287,15 @@ def test_a_damaged_table_is_named_where_it_is_read(finished: Workspace) -> None:
     assert finished.tables() == before
 
 
+def test_files_that_a_clock_has_dated_ahead_hold_nothing_up(finished: Workspace) -> None:
+    before = finished.tables()
+    for file in (finished.folder / "results").rglob("*"):
+        os.utime(file, (time.time() + 1e7,) * 2)
+    shutil.rmtree(finished.folder / RUN / "measurements")  # made from files that are dated ahead of it
+    assert "were dated up to 2777.8 hours ahead; dated now" in finished.snakemake("tables")
+    assert finished.tables() == before
+
+
 def test_two_runs_at_once_are_refused_not_mixed(finished: Workspace) -> None:
     finished.change("experiments.init_3layer.network.epochs", 100)
     finished.change("experiments.init_3layer.network.max_epochs", 100)

@@ -8,6 +8,7 @@ here = Path(str(workflow.current_basedir)).parent  # the folder workflow/
 sys.path.insert(0, str(here))
 
 from puzzles.base import paths
+from puzzles.base.clock import date_back_to_now
 from puzzles.config.checks import check_files
 from puzzles.config.configuration import load_config
 from puzzles.config.own_code import locate_builders
@@ -39,6 +40,8 @@ try:
 except ConfigError as error:
     sys.exit(str(error))
 
+if workflow.is_main_process and not DRY & set(sys.argv):
+    date_back_to_now([Path(paths.run(plan.run)), paths.DATA, paths.REFERENCE])
 if workflow.is_main_process:
     note_other_configuration(plan)
     end_jobs_when_interrupted()

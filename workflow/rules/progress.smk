@@ -69,7 +69,7 @@ def ended():
     elif finished or not len(workflow.dag):
         say(where(plan, targets()))
     else:
-        folders = [Path(logs()), paths.RESULTS / "data" / "logs"]
+        folders = [Path(logs()), paths.DATA / "logs"]
         say("\n".join(failures(folders, begun)))
 
 

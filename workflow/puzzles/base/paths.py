@@ -6,6 +6,7 @@ from pathlib import Path
 
 RESULTS = Path("results")
 CACHE = RESULTS / "cache"
+DATA = RESULTS / "data"  # verified data sets, shared by all runs
 REFERENCE = RESULTS / "reference"  # published runs
 BACKEND_CHOICES = CACHE / "backends.json"  # which convolution backend was fastest here
 
@@ -35,7 +36,7 @@ RESULTS_TEXTS = WORKFLOW / "report" / "results.yaml"
 
 def dataset(name: str) -> Path:
     """The verified data set, shared by all runs."""
-    return RESULTS / "data" / f"{name}.npz"
+    return DATA / f"{name}.npz"
 
 
 def cached_network(spec_hash: str) -> Path:
