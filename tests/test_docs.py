@@ -199,6 +199,7 @@ OTHERS = (
     "snakemake: command not found",
     "Error: Directory cannot be locked",
     "Nothing to be done",
+    "This could indicate a clock skew problem",
 )
 
 
