@@ -16,7 +16,7 @@ from puzzles.output.provenance import commit
 from puzzles.output.reuse import check_same_data, measurement_digest, measuring_code
 from puzzles.training.devices import choose_device
 
-LIMIT = 16 * 2**20  # bytes of the networks of one experiment: what a repository can hold
+LIMIT = 20 * 2**20  # bytes of the networks of one experiment: what a repository can hold
 
 
 def weights_of(folder: Path, experiment: str) -> Path:
@@ -25,7 +25,7 @@ def weights_of(folder: Path, experiment: str) -> Path:
 
 
 def keep_weights(source: Path, target: Path, config: Config) -> None:
-    """Copy the networks of the experiments whose file is small enough (16 MiB) from a finished run."""
+    """Copy the networks of the experiments whose file is small enough (20 MiB) from a finished run."""
     for name in config.experiments:
         file = weights_of(source, name)
         if file.is_file() and file.stat().st_size <= LIMIT:
