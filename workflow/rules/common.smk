@@ -29,7 +29,8 @@ from puzzles.base.stale_lock import clear_stale_lock
 from puzzles.base.environment import has_gpu, set_environment
 
 set_environment(str(here))
-if workflow.is_main_process and not DRY & set(sys.argv):
+makes_files = workflow.is_main_process and not DRY & set(sys.argv)
+if makes_files:
     clear_stale_lock()
 
 try:
@@ -40,7 +41,7 @@ try:
 except ConfigError as error:
     sys.exit(str(error))
 
-if workflow.is_main_process and not DRY & set(sys.argv):
+if makes_files:
     date_back_to_now([Path(paths.run(plan.run)), paths.DATA, paths.REFERENCE])
 if workflow.is_main_process:
     note_other_configuration(plan)
