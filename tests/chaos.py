@@ -23,11 +23,9 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent))
-from workspace import RUN, Workspace, fresh, use_npz
+from workspace import RUN, Workspace, flip_a_bit, fresh, use_own_digits
 
 from puzzles.base.csvs import read_csv, write_csv
-from puzzles.data import download
-from puzzles.data.dataset import write_npz
 from puzzles.output.provenance import commit
 
 Fault = Callable[[int, Workspace], list[Workspace]]
@@ -39,9 +37,7 @@ DATA = "own/digits.npz"
 def on_own_data(folder: Path) -> Workspace:
     """A fresh copy of the project of which one experiment reads a file of the user's."""
     workspace = fresh(folder)
-    dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
-    write_npz(dataset, folder / DATA)
-    use_npz(workspace, Path(DATA))
+    use_own_digits(workspace, Path(DATA))
     return workspace
 
 
@@ -107,9 +103,7 @@ def cut(files: list[Path]) -> None:
 
 def flip(files: list[Path]) -> None:
     """Change one bit anywhere in a file."""
-    content = bytearray(files[0].read_bytes())
-    content[random.randrange(len(content))] ^= 1 << random.randrange(8)
-    files[0].write_bytes(content)
+    flip_a_bit(files[0], random.randrange(files[0].stat().st_size), random.randrange(8))
 
 
 def copy_over(files: list[Path]) -> None:

@@ -309,7 +309,7 @@ def test_fine_tunings_start_from_their_level_and_never_share_its_seed(raw: dict)
         ("demo", {"fig02", "fig04", "fig09", "fig10", "fig13", "fig14"}),
         ("small", {"fig02", "fig04", "fig09", "fig10", "fig13", "fig14"}),
         ("steps", {"fig09", "fig10", "fig13", "fig14", "fig15", "fig16", "fig20", "figJ"}),
-        ("preflight", {"figP"}),
+        ("preflight", {"figP", "figQ"}),
     ],
 )
 def test_overlays_load(overlay: str, figures: set[str]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import small_spec
+from workspace import flip_a_bit
 
 from puzzles.base import paths
 from puzzles.base.errors import ResultsError, StorageError
@@ -52,13 +53,6 @@ def stop_at_epoch(digits: Dataset, epoch: int, specs: list[NetworkSpec]) -> None
     population = Population(digits, {}, checkpoint_seconds=0)
     with pytest.raises(KilledError):
         population.train([(spec, LAST) for spec in specs], lambda spec, entry: None, die)
-
-
-def flip_a_bit(path: Path, place: int = -20) -> None:
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.chmod(0o644)
-    path.write_bytes(bytes(content))
 
 
 def test_an_entry_under_another_networks_name_is_not_taken(

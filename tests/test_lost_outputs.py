@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from workspace import RUN, Workspace, fresh, use_npz
-
-from puzzles.data import download
-from puzzles.data.dataset import write_npz
+from workspace import RUN, Workspace, fresh, use_own_digits
 
 KILLER = """
 import os, signal, sys
@@ -87,10 +84,8 @@ def test_whatever_a_user_sees_is_made_again_when_it_is_lost(finished: Workspace)
 
 def test_a_replaced_data_file_that_is_broken_is_reported_every_time(tmp_path: Path) -> None:
     workspace = fresh(tmp_path / "project")
-    dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
     own = tmp_path / "own" / "my.npz"
-    write_npz(dataset, own)
-    use_npz(workspace, own)
+    use_own_digits(workspace, own)
     workspace.snakemake("fig02")
     own.write_bytes(own.read_bytes()[:1000])
     for _ in range(2):

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from workspace import RUN, TINY, Workspace, fresh, use_npz
+from workspace import RUN, TINY, Workspace, fresh, use_npz, use_own_digits
 
-from puzzles.data import download
 from puzzles.data.dataset import write_npz
 
 
@@ -321,9 +320,7 @@ def test_a_broken_config_is_one_line_and_touches_nothing(finished: Workspace) ->
 
 
 def test_a_users_npz_gets_the_whole_analysis(empty: Workspace, tmp_path: Path) -> None:
-    dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
-    write_npz(dataset, tmp_path / "own" / "my.npz")
-    use_npz(empty, tmp_path / "own" / "my.npz")
+    dataset = use_own_digits(empty, tmp_path / "own" / "my.npz")
     empty.snakemake("fig02")
     assert (empty.folder / RUN / "figures/fig02.png").exists()
     assert (empty.folder / "results/data/mine.npz").exists()

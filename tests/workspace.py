@@ -13,6 +13,9 @@ import yaml
 from conftest import ROOT
 from filelock import FileLock
 
+from puzzles.data import download
+from puzzles.data.dataset import Dataset, write_npz
+
 PROJECT = ["Snakefile", "config.yaml", "workflow", "profiles", "envs"]
 RUN = "results/tiny"
 CORRUPTION = {
@@ -115,6 +118,23 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def use_npz(workspace: Workspace, path: Path) -> None:
+    """Let one experiment read a file of the user's."""
     workspace.change("data_dir", str(path.parent))
     workspace.change("datasets.mine", {"source": "npz", "path": path.name})
     workspace.change("experiments.init_3layer.network.dataset", "mine")
+
+
+def use_own_digits(workspace: Workspace, path: Path) -> Dataset:
+    """The digits as a file of the user's, which one experiment reads."""
+    dataset, _ = download.fetch("digits", {"source": "digits"}, download.Fetch())
+    write_npz(dataset, workspace.folder / path)
+    use_npz(workspace, path)
+    return dataset
+
+
+def flip_a_bit(path: Path, place: int = -20, bit: int = 0) -> None:
+    """Change one bit of a file, write-protected or not."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1 << bit
+    path.chmod(0o644)
+    path.write_bytes(bytes(content))

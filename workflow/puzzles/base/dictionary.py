@@ -5,14 +5,13 @@ import functools
 import yaml
 
 from puzzles.base import paths
-
-FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # every job reads this
+from puzzles.base.files import YAML_LOADER
 
 
 @functools.cache
 def tables() -> dict[str, dict]:
     """Every table by name: ``about``, ``file`` and ``columns``; these have ``about``, some ``unit`` and ``source``."""
-    found: dict[str, dict] = yaml.load(paths.COLUMNS.read_text(), Loader=FAST)["tables"]
+    found: dict[str, dict] = yaml.load(paths.COLUMNS.read_text(), Loader=YAML_LOADER)["tables"]
     return found
 
 

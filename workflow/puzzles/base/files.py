@@ -1,4 +1,4 @@
-"""Write files atomically; lock files."""
+"""Write files atomically; lock files; read YAML quickly."""
 
 import contextlib
 import errno
@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import yaml
+
 from puzzles.base.errors import StorageError
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C takes a tenth of the time
 UMASK = os.umask(0)
 os.umask(UMASK)
 STALE = 3600  # seconds; nothing here takes that long to write

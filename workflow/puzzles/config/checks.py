@@ -13,11 +13,11 @@ import yaml
 
 from puzzles.base import paths
 from puzzles.base.errors import ConfigError
+from puzzles.base.files import YAML_LOADER
 from puzzles.config.builders import BUILDERS, feature_map
 from puzzles.config.own_code import is_own
 from puzzles.config.specs import Architecture, NetworkSpec, as_dict
 
-FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time
 # Data sets whose size is known before they are downloaded: side of an image, channels, training examples.
 KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000)}
 DIGITS, DIGITS_TEST = 1_797, 360  # scikit-learn's digits have no official split
@@ -234,7 +234,7 @@ def check_files(files: Iterable[str | Path]) -> None:
     """
     for file in files:
         try:
-            tree = yaml.compose(Path(file).read_text(), Loader=FAST)
+            tree = yaml.compose(Path(file).read_text(), Loader=YAML_LOADER)
         except yaml.YAMLError as error:
             raise ConfigError(f"{file}: found no YAML: {' '.join(str(error).split())}") from error
         for node in _mappings(tree):
