@@ -58,6 +58,23 @@ class Run:
         return {row["experiment"]: row for row in line_rows(self.config, self.table("fits"), self.table("pivots"))}
 
     @property
+    def is_trial(self) -> bool:
+        """Whether it has no figure of the paper: it decides a setting, and no claim is about its experiments."""
+        return not any(name[3:].isdigit() for name in self.config.figures)
+
+    @cached_property
+    def errors(self) -> list[dict]:
+        """For each experiment and group, the mean training error at the last snapshot, by the swept value."""
+        found = []
+        for name, experiment in self.config.experiments.items():
+            table = read_csv(self.folder / "measurements" / f"{name}.csv")
+            table = table[table.norm == table.norm.iloc[0]].sort_values("epoch").drop_duplicates("network", keep="last")
+            for group, rows in table.groupby("group"):
+                means = rows.groupby("value").train_error.mean()
+                found.append({"experiment": experiment, "group": group, "epochs": rows.epoch.max(), "errors": dict(means)})
+        return found
+
+    @property
     def networks(self) -> int:
         """How many different networks it trains, pretrained ones as well."""
         experiments = self.config.experiments.values()
@@ -89,8 +106,12 @@ def render(runs: list[Run]) -> str:
     )
     environment.filters |= {"number": format_number, "r2": r_squared_text, "minutes": format_minutes}
     template = environment.from_string(paths.RESULTS_TEMPLATE.read_text())
+    trials, everything = [run for run in runs if run.is_trial], runs
+    runs = [run for run in runs if not run.is_trial]
     claims = {identifier: row for run in reversed(runs) for identifier, row in run.verdicts.items()}
     return template.render(
+        everything=everything,
+        trials=trials,
         runs=runs,
         verdicts=VERDICTS,
         figures=[_figure(number, texts["shows"][number], runs, claims) for number in texts["shows"]],
