@@ -30,6 +30,9 @@ def test_every_claim_that_is_no_identity_is_there_once_with_every_verdict() -> N
         rows = [line for line in page.splitlines() if line.startswith(f"| **{claim['id']}** ")]
         assert len(rows) == (claim["kind"] != "identity"), claim["id"]
         for run in published() if rows else ():
+            if run.is_trial:
+                assert f"run `{run.name}`" not in page.split("## Figure by figure")[1].split("## Trials")[0]
+                continue
             verdict = run.verdicts[claim["id"]]["verdict"]
             assert f"**{verdict}**" in rows[0] or "not at this scale" in rows[0] or "not run" in rows[0]
 

@@ -75,6 +75,8 @@ def series(ax: plt.Axes, panel: dict, experiment: Experiment, table: pd.DataFram
     if not table.met_criterion.all():
         ax.plot([], [], "o", color=style.GREY, markerfacecolor="white", markersize=4.5, label=f"hollow: {MISSED}")
     finish(ax, panel, experiment, table, None, origin)
+    if panel["y"] == ["active_units"]:  # a share is read off against 0 and 1
+        ax.set_ylim(-0.03, 1.03)
 
 
 def _one_series(ax: plt.Axes, x: str, table: pd.DataFrame, column: str, look: style.Look) -> None:
