@@ -21,6 +21,7 @@ if typing.TYPE_CHECKING:
     from workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
+PUBLISHED = sorted(path.parent.name for path in ROOT.glob("results/reference/[!.]*/config.yaml"))
 
 torch.set_num_threads(1)  # as in a job: bits are compared
 threadpool_limits(1)  # numpy's threads would only wait for each other: tests run on every core already

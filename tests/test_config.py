@@ -2,12 +2,13 @@
 
 import copy
 import dataclasses
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import PUBLISHED, ROOT
 
 from puzzles.base import paths
 from puzzles.base.errors import ConfigError
@@ -316,6 +317,17 @@ def test_overlays_load(overlay: str, figures: set[str]) -> None:
     plan = load_config_files(ROOT / "config.yaml", ROOT / "workflow" / "runs" / f"{overlay}.yaml")
     assert plan.run == overlay
     assert figures <= set(plan.figures)
+
+
+@pytest.mark.parametrize("run", PUBLISHED)
+def test_a_published_runs_settings_train_its_networks_again(run: str) -> None:
+    folder = ROOT / "results" / "reference" / run
+    plan = load_config_files(ROOT / "config.yaml", folder / "config.yaml")
+    assert plan.run == run
+    networks = {(e.name, n.spec.hash) for e in plan.experiments.values() for n in (*e.networks, *e.pretrainings)}
+    specs = json.loads((folder / "specs.json").read_text())
+    published = {(name, spec["hash"]) for name, of_networks in specs.items() for spec in of_networks.values()}
+    assert networks == published, f"config.yaml has got more than the settings of {run} remove: make analyse RUN={run}"
 
 
 def test_the_run_with_the_papers_number_of_steps_has_it() -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import PUBLISHED, ROOT
 from rocrate.rocrate import ROCrate
 from workspace import RUN, Workspace
 
@@ -23,7 +23,7 @@ def run(finished: Workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_published_runs_are_as_they_were_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    for name in ("demo", "small", "paper", "preflight"):
+    for name in PUBLISHED:
         assert [line for line in upkeep.verify(name) if line.startswith("results/reference/")] == []
 
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from workspace import RUN, TINY, Workspace, fresh, use_npz, use_own_digits
 
+from puzzles.config.configuration import load_config_files
 from puzzles.data.dataset import write_npz
 
 
@@ -98,7 +99,11 @@ def test_a_finished_run_can_be_published_and_drawn_again(finished: Workspace) ->
         assert (finished.folder / f"{RUN}-redrawn/figures/{path.name}").read_bytes() == path.read_bytes()
     assert (finished.folder / f"{RUN}-redrawn/report.html").stat().st_size > 10_000
     specs = (finished.folder / "results/reference/tiny/specs.json").read_text()
-    assert "data_dir" not in (finished.folder / "results/reference/tiny/config.yaml").read_text()
+    settings = finished.folder / "results/reference/tiny/config.yaml"
+    assert "data_dir" not in settings.read_text()
+    again = load_config_files(finished.folder / "config.yaml", settings)  # what the overlay has removed is not back
+    trained = {n.spec.hash for e in again.experiments.values() for n in (*e.networks, *e.pretrainings)}
+    assert {f"{key}.safetensors" for key in trained} == set(finished.networks())
     assert all(name.removesuffix(".safetensors") in specs for name in finished.networks())
 
 

@@ -99,6 +99,16 @@ def load_config_files(*paths: str | Path) -> Config:
     return load_config(merged)
 
 
+def as_overlay(raw: dict, below: dict) -> dict:
+    """Settings that give the same run again when they are laid over ``below``: null for what ``below`` alone has."""
+    removed = {key: None for key in below if key not in raw}
+    kept = {
+        key: as_overlay(value, below[key]) if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+        for key, value in raw.items()
+    }
+    return kept | removed
+
+
 def _merge(below: dict, above: dict) -> dict:
     merged = dict(below)
     for key, value in above.items():

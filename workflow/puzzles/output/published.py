@@ -26,7 +26,7 @@ from puzzles.base import paths
 from puzzles.base.csvs import read_csv, read_tables, reread, write_csv
 from puzzles.base.errors import PuzzleError, ResultsError
 from puzzles.base.files import atomic
-from puzzles.config.configuration import Config, load_config
+from puzzles.config.configuration import Config, as_overlay, load_config
 from puzzles.output.plots import FORMATS, FigureTables, draw
 from puzzles.output.provenance import commit
 from puzzles.output.report import Results, render
@@ -52,15 +52,13 @@ def publish(run: str, weights: bool = False) -> Path:
     missing = [name for name in wanted if not (source / name).exists()]
     if missing:
         raise ResultsError(f"{source}: found no {missing[0]}, expected a finished run (one with a report)")
-    raw = yaml.safe_load((source / "config.yaml").read_text())
-    raw.pop("data_dir", None)  # a folder of whoever ran it
-    config = load_config(raw)
+    config = load_config(yaml.safe_load((source / "config.yaml").read_text()))
     new = target.with_name(f".{run}.new")
     shutil.rmtree(new, ignore_errors=True)
     (new / "tables").mkdir(parents=True)
     for name in [*RECORDS, *(f"tables/{table}.csv" for table in RUN_TABLES)]:
         shutil.copy(source / name, new / name)
-    (new / "config.yaml").write_text(yaml.safe_dump(raw, sort_keys=False, width=125))
+    _write_settings(config, new)
     # only what this configuration has: an earlier one may have left more
     files = {f"{folder}/{name}{suffix}" for folder, suffix in paths.EXPERIMENT_FILES.items() for name in config.experiments}
     files |= {f"figures/{name}{suffix}" for name in config.figures for suffix in PUBLISHED_FORMATS}
@@ -79,7 +77,8 @@ def analyse(run: str, figures: bool = False) -> Path:
     """Make the tables of a published run again from what was measured, with this version's analysis and claims.
 
     What was measured stays as it is, and so do the figures unless ``figures`` asks to draw them
-    again. A run that is older than a measurement lacks what follows from it.
+    again. The settings are written anew, so that they still run where config.yaml has got more. A run
+    that is older than a measurement lacks what follows from it.
 
     Raises:
         ResultsError: no such run is published.
@@ -105,10 +104,19 @@ def analyse(run: str, figures: bool = False) -> Path:
     provenance = json.loads((source / "provenance.json").read_text())
     with atomic(source / "provenance.json") as temporary:
         temporary.write_text(json.dumps(provenance | {"analysed": commit()}, indent=1))
+    _write_settings(config, source)
     if figures:
         _draw_figures(source, config, source / "figures", PUBLISHED_FORMATS)
     write_checksums(source)
     return source
+
+
+def _write_settings(config: Config, folder: Path) -> None:
+    """The settings of a run, in a form that ``snakemake --configfile`` runs again, whatever config.yaml has beside them."""
+    whole = as_overlay(config.raw, yaml.safe_load(paths.PAPER_CONFIG.read_text()))
+    whole.pop("data_dir", None)  # a folder of whoever ran it
+    with atomic(folder / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(whole, sort_keys=False, width=125))
 
 
 def redraw(run: str | None = None) -> Path:
