@@ -5,7 +5,7 @@ python -m puzzles.output.results_page
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import jinja2
@@ -60,7 +60,7 @@ class Run:
     @property
     def is_trial(self) -> bool:
         """Whether it has no figure of the paper: it decides a setting, and no claim is about its experiments."""
-        return not any(name[3:].isdigit() for name in self.config.figures)
+        return not {figure_name(number) for number in _texts()["shows"]} & set(self.config.figures)
 
     @cached_property
     def errors(self) -> list[dict]:
@@ -98,9 +98,16 @@ def published() -> list[Run]:
     return [Run(*run, json.loads((run[1] / "provenance.json").read_text())) for run in found]
 
 
+@cache
+def _texts() -> dict:
+    """What the paper shows in each figure, and why claims may not be reproduced."""
+    found: dict = yaml.safe_load(paths.RESULTS_TEXTS.read_text())
+    return found
+
+
 def render(runs: list[Run]) -> str:
     """The page as text."""
-    texts = yaml.safe_load(paths.RESULTS_TEXTS.read_text())
+    texts = _texts()
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
