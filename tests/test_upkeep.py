@@ -13,6 +13,7 @@ from workspace import RUN, Workspace
 
 from puzzles.base.errors import ResultsError
 from puzzles.output import crate, upkeep
+from puzzles.output.provenance import commit
 
 
 @pytest.fixture
@@ -25,6 +26,24 @@ def test_published_runs_are_as_they_were_written(monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(ROOT)
     for name in PUBLISHED:
         assert [line for line in upkeep.verify(name) if line.startswith("results/reference/")] == []
+
+
+def test_a_commit_is_dirty_where_something_but_results_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert commit() == "unknown"
+    code, table = tmp_path / "code.py", tmp_path / "results" / "reference" / "table.csv"
+    table.parent.mkdir(parents=True)
+    for file in (code, table):
+        file.write_text("1\n")
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for command in (("init", "-q"), ("add", "."), (*author, "commit", "-qm", "first")):
+        subprocess.run(["git", *command], check=True)
+    clean = commit()
+    assert len(clean) == 7
+    table.write_text("2\n")
+    assert commit() == clean
+    code.write_text("2\n")
+    assert commit() == f"{clean}-dirty"
 
 
 def test_what_was_changed_is_named(run: Path) -> None:

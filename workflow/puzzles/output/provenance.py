@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from puzzles.base import paths
 from puzzles.config.configuration import Config
 from puzzles.output.reuse import measurement_digest, measuring_code
 
@@ -43,9 +44,14 @@ def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused
 
 
 def commit() -> str:
-    """The commit of the working folder, with ``-dirty`` where something in it differs; ``unknown`` without git."""
-    described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return described.stdout.strip() or "unknown"
+    """The commit of the working folder, ``-dirty`` where something but results differs from it; ``unknown`` without git."""
+    described = _git("describe", "--always").stdout.strip()
+    differs = described and _git("diff", "--quiet", "HEAD", "--", ".", f":(exclude){paths.RESULTS}").returncode
+    return f"{described}-dirty" if differs else described or "unknown"
+
+
+def _git(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *command], capture_output=True, text=True, check=False)
 
 
 def processor() -> str:
