@@ -53,6 +53,26 @@ BROKEN = [
     (f"{INIT}.network.stop", "never", "expected one of epochs, until_zero_train_error"),
     (f"{INIT}.network.max_epochs", 10, f"config: {INIT}.network.max_epochs: found 10, expected at least epochs (200)"),
     ("experiments.width.network.max_epochs", 10, "found 10, expected no value with stop: epochs"),
+    (
+        f"{INIT}.groups.random_labels.network.max_epochs",
+        10,
+        f"config: {INIT}.groups.random_labels.network.max_epochs: found 10, expected at least epochs (200)",
+    ),
+    (
+        f"{INIT}.groups.random_labels.values",
+        [0],
+        f"config: {INIT}.groups.random_labels.values: found 0.0, expected a value above 0 with init: gaussian",
+    ),
+    (
+        "experiments.train_size.sweep.values",
+        [50_001],
+        "config: experiments.train_size.sweep.values: found 50001, expected at most 50000, the training examples of cifar10",
+    ),
+    (
+        "experiments.corruption_bn.pretrain.max_epochs",
+        10,
+        "config: experiments.corruption_bn.pretrain.max_epochs: found 10, expected no value with stop: epochs",
+    ),
     (f"{INIT}.network.dataset", "imagenet", f"config: {INIT}.network.dataset: found 'imagenet', expected a known data set"),
     (
         f"{INIT}.network.architecture",
@@ -462,7 +482,7 @@ def test_steps_give_the_epochs_of_each_training_size(raw: dict) -> None:
     group["values"], group["network"] = [0], {"steps": 35_000}
     assert networks_of(raw, "train_size", "fixed_steps")[0].spec.epochs == 70  # of all 50,000
     raw["datasets"]["cifar10"] = {"source": "npz", "path": "mine.npz"}
-    with pytest.raises(ConfigError, match=r"experiments.train_size.network.train_size: missing; expected it with steps"):
+    with pytest.raises(ConfigError, match=r"experiments.train_size.groups.fixed_steps.values: found all examples, expected"):
         load_config(raw)
 
 

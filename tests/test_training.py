@@ -131,6 +131,7 @@ def plan(raw: dict) -> Config:
         "train_size": 300,
         "epochs": 2,
     }
+    experiment["groups"]["random_labels"]["network"] = {"labels": "random"}
     experiment["sweep"]["values"], experiment["select"] = [0.1, 0.2], ["last", {"closest_to_train_loss": 1.0}]
     raw["architectures"]["small"] = {"builder": "conv", "widths": [3], "stride": 2, "bias": "first"}
     raw["run"]["experiments"] = ["init_3layer"]

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from puzzles.base.files import YAML_LOADER
 from puzzles.config.builders import BUILDERS, feature_map
 from puzzles.config.own_code import is_own
 from puzzles.config.specs import Architecture, NetworkSpec, as_dict
+
+KeyOf = Callable[[str], str]  # the key under which the configuration has a setting of a network
 
 # Data sets whose size is known before they are downloaded: side of an image, channels, training examples.
 KNOWN_DATA = {"cifar10": (32, 3, 50_000), "cifar100": (32, 3, 50_000), "mnist": (28, 1, 60_000)}
@@ -174,10 +176,11 @@ def known_form(settings: dict) -> tuple[int, int, int] | None:
     return KNOWN_DATA.get(settings["source"])
 
 
-def check_network(key: str, spec: NetworkSpec, dataset: dict) -> None:
+def check_network(key_of: KeyOf, spec: NetworkSpec, dataset: dict) -> None:
     """What a schema cannot say: values that only make sense together.
 
     Args:
+        key_of: names the setting in the error.
         dataset: the configuration of the spec's data set.
 
     Raises:
@@ -185,7 +188,7 @@ def check_network(key: str, spec: NetworkSpec, dataset: dict) -> None:
     """
 
     def fail(field: str, found: object, expected: str) -> None:
-        raise ConfigError(f"config: {key}.{field}: found {found!r}, expected {expected}")
+        raise ConfigError(f"config: {key_of(field)}: found {found!r}, expected {expected}")
 
     if (spec.init == "gaussian") != (spec.init_std > 0):
         fail("init_std", spec.init_std, "a value above 0 with init: gaussian, and none with another init")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from puzzles.base.errors import ConfigError
 from puzzles.config.builders import BUILDERS
-from puzzles.config.checks import check_architecture, check_network, check_value, expect_known, known_form
+from puzzles.config.checks import KeyOf, check_architecture, check_network, check_value, expect_known, known_form
 from puzzles.config.experiments import NORMS, Experiment, Network, network_name
 from puzzles.config.own_code import is_own, own_architecture, with_argument
 from puzzles.config.specs import Architecture, NetworkSpec, Select, batch_bounds, from_dict
@@ -70,17 +70,27 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
     axis, own_seeds = e["sweep"]["axis"], e["sweep"].get("own_seeds", False)
     settings = _laid_over(e["network"], g.get("network", {}))
     pretrain = e.get("pretrain") if g.get("pretrain", True) else None
+
+    def key_of(field: str) -> str:
+        """Where a setting of these networks stands: it is swept, the group's, or the experiment's."""
+        if field == axis:
+            return f"experiments.{name}.groups.{group}.values" if "values" in g else f"experiments.{name}.sweep.values"
+        part = f"groups.{group}.network" if field in g.get("network", {}) else "network"
+        return f"experiments.{name}.{part}.{field}"
+
+    def pretrain_key_of(field: str) -> str:
+        return f"experiments.{name}.pretrain.{field}" if field in (pretrain or {}) else key_of(field)
+
     networks = []
     _check_parts(name, group, e)
     built = functools.cache(functools.partial(_architecture, raw))
     for value in g.get("values", e["sweep"]["values"]):
-        check_value(f"experiments.{name}.sweep.values", axis, value)
+        check_value(key_of(axis), axis, value)
         for listed in g.get("seeds", e.get("seeds", [0])):
             seed = own_seed(listed, axis, value) if own_seeds else listed
-            key = f"experiments.{name}.network"
             pretraining = None
             if pretrain is None:
-                spec = _spec(key, settings, {axis: value, "seed": seed}, raw, built)
+                spec = _spec(key_of, settings, {axis: value, "seed": seed}, raw, built)
             else:
                 # with pretraining, the corruption is that of the pretraining labels
                 swept = {axis: value} if axis != "corruption" else {}
@@ -88,9 +98,9 @@ def _group_networks(name: str, group: str, raw: dict) -> list[Network]:
                 before = {"seed": PRETRAIN_SEED, axis: value, **own}
                 if pretrain.get("own_seeds", False):
                     before["seed"] += seed
-                pretraining = _spec(f"experiments.{name}.pretrain", settings, before, raw, built)
+                pretraining = _spec(pretrain_key_of, settings, before, raw, built)
                 after = {**swept, "seed": seed, "pretrained": pretraining.hash}
-                spec = _spec(key, settings, after, raw, built)
+                spec = _spec(key_of, settings, after, raw, built)
             networks.append(Network(network_name(axis, value, spec), group, axis, float(value), spec, pretraining))
     return networks
 
@@ -132,14 +142,14 @@ def _laid_over(below: dict, above: dict) -> dict:
     return settings
 
 
-def _spec(key: str, settings: dict, overrides: dict, raw: dict, built: Callable[..., Architecture]) -> NetworkSpec:
+def _spec(key_of: KeyOf, settings: dict, overrides: dict, raw: dict, built: Callable[..., Architecture]) -> NetworkSpec:
     values = _laid_over(settings, overrides)
     for field in ("dataset", "architecture"):
         if field not in values:
-            raise ConfigError(f"config: {key}.{field}: missing; expected the name of one under {field}s")
-    expect_known(f"{key}.dataset", values["dataset"], list(raw["datasets"]), "data set")
-    expect_known(f"{key}.architecture", values["architecture"], list(raw["architectures"]), "architecture")
-    architecture = built(key, values["architecture"], values.pop("width", None))
+            raise ConfigError(f"config: {key_of(field)}: missing; expected the name of one under {field}s")
+    expect_known(key_of("dataset"), values["dataset"], list(raw["datasets"]), "data set")
+    expect_known(key_of("architecture"), values["architecture"], list(raw["architectures"]), "architecture")
+    architecture = built(key_of("architecture"), values["architecture"], values.pop("width", None))
     for field in ("input_mean", "input_std"):
         if values.get(field) == PER_CHANNEL:
             del values[field]
@@ -147,11 +157,11 @@ def _spec(key: str, settings: dict, overrides: dict, raw: dict, built: Callable[
     spec = from_dict(NetworkSpec, {**values, "architecture": architecture})
     dataset = raw["datasets"][spec.dataset]
     if steps is not None:
-        epochs = _epochs_of(steps, spec, dataset, key)
+        epochs = _epochs_of(steps, spec, dataset, key_of("train_size"))
         spec = replace(spec, epochs=epochs)
         if "evaluate_every" not in values:
             spec = replace(spec, evaluate_every=max(1, round(epochs / EVALUATIONS)))
-    check_network(key, spec, dataset)
+    check_network(key_of, spec, dataset)
     return spec
 
 
@@ -172,9 +182,7 @@ def _architecture(raw: dict, key: str, name: str, width: float | None) -> Archit
     if width is None:
         return architecture
     if not architecture.widths:
-        raise ConfigError(
-            f"config: {key}.architecture: found a {architecture.builder}, expected one whose width can be swept"
-        )
+        raise ConfigError(f"config: {key}: found a {architecture.builder}, expected one whose width can be swept")
     return replace(architecture, widths=(int(width),) * len(architecture.widths))
 
 
@@ -184,7 +192,7 @@ def _epochs_of(steps: int, spec: NetworkSpec, dataset: dict, key: str) -> int:
     examples = spec.train_size or (form[2] if form else 0)
     if not examples:
         raise ConfigError(
-            f"config: {key}.train_size: missing; expected it with steps, since {spec.dataset} may be of any size"
+            f"config: {key}: found all examples, expected their number with steps, since {spec.dataset} may be of any size"
         )
     return -(-steps // len(batch_bounds(examples, spec.batch_size)))
 
