@@ -84,6 +84,7 @@ def drawn(digits: Dataset, folder: Path) -> tuple[Config, FigureTables]:
     }  # fmt: skip
     experiment["sweep"]["values"], experiment["select"] = [0.05, 0.1, 0.15, 0.2], ["last"]
     experiment["groups"]["random_labels"]["values"] = [0.1]
+    del experiment["groups"]["large_std"]
     experiment["groups"]["unfinished"] = {"values": [0.1], "network": {"stop": "epochs", "epochs": 1, "max_epochs": 0}}
     plan = load_config(raw)
     experiment = plan.experiments["init_3layer"]

@@ -132,6 +132,7 @@ def plan(raw: dict) -> Config:
         "epochs": 2,
     }
     experiment["groups"]["random_labels"]["network"] = {"labels": "random"}
+    del experiment["groups"]["large_std"]
     experiment["sweep"]["values"], experiment["select"] = [0.1, 0.2], ["last", {"closest_to_train_loss": 1.0}]
     raw["architectures"]["small"] = {"builder": "conv", "widths": [3], "stride": 2, "bias": "first"}
     raw["run"]["experiments"] = ["init_3layer"]

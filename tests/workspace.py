@@ -39,7 +39,10 @@ TINY = {
                 "lr_milestones": None, "epochs": 5, "max_epochs": 40,
             },
             "sweep": {"values": [0.1, 0.15, 0.2]},
-            "groups": {"random_labels": {"values": [0.2], "network": {"lr_milestones": None, "max_epochs": None}}},
+            "groups": {
+                "large_std": None,
+                "random_labels": {"values": [0.2], "network": {"lr_milestones": None, "max_epochs": None}},
+            },
         },
         "corruption_3layer": CORRUPTION,
         "corruption_3layer_fixed_loss": CORRUPTION,
