@@ -219,7 +219,7 @@ def mine(tmp_path: Path) -> Workspace:
     experiment["network"] |= {"architecture": "mine", "stop": "epochs", "epochs": 3, "max_epochs": None, "init": None}
     experiment["network"]["init_std"] = None
     experiment["sweep"] = {"axis": "width", "values": [2, 4, 8]}
-    experiment["groups"] = {"natural": {}, "random_labels": None}
+    experiment["groups"] = {"natural": {}, "large_std": None, "random_labels": None}
     workspace.write(overlay)
     return workspace
 
