@@ -33,6 +33,7 @@ def test_golden_hashes(raw: dict) -> None:
     assert of("init_resnet", "natural", 1).spec.hash == "f971dfd0d96ac517"
     pretrained = of("corruption_bn", "pretrained", 0.2)
     assert (pretrained.spec.hash, pretrained.pretraining.hash) == ("063e78ffa6f73adb", "ddc51d2f42e154d6")
+    assert of("init_3layer", "natural", 0.06).spec.hash == "ee52de1a2901dd44"
     assert of("init_3layer", "large_std", 0.1).spec.hash == "c26b3c4ade6f282e"
     assert small_spec().hash == "9f049553af73ce0d"
 
