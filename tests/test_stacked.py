@@ -112,10 +112,15 @@ def assert_equal(ours: dict[str, torch.Tensor], alone: list[nn.Module], x: torch
 def test_one_step_in_float32_is_as_exact_as_the_plain_loop(
     digits: Dataset, device: torch.device, name: str, backend: str
 ) -> None:
-    """At most five times further from float64 than the plain float32 loop is, plus float32's own grain."""
-    spec = small_spec(image_size=12)
-    examples, x, y = batch(digits, spec, 2, device)
+    """To 2e-5 of float64, and at most five times further from it than the plain float32 loop is, plus float32's own grain.
+
+    On batches in which every ReLU's input is further from zero than rounding can move it: a single ReLU that flips, as one
+    of the residual network's does on an H100, changes a gradient by 0.4 %.
+    """
+    examples = Preparation(digits, device).examples(small_spec(image_size=9))
     exact = networks(ARCHITECTURES[name], examples, 2)
+    pairs = [batch_far_from_zero(network, examples) for network in exact]
+    x, y = (torch.stack(part) for part in zip(*pairs, strict=True))
     plain = [network.float() for network in networks(ARCHITECTURES[name], examples, 2)]
     ours = step_together(stack(plain, BACKENDS[backend].convolve), x, y)
     for k in range(2):
@@ -126,26 +131,18 @@ def test_one_step_in_float32_is_as_exact_as_the_plain_loop(
                 error, allowed = (
                     float((t.double() - expected.double()).norm()) / size for t in (ours[tensor][k], theirs[tensor])
                 )
-                assert error <= 5 * allowed + 1e-6, f"{tensor}: {error:.1e} against {allowed:.1e}"
+                assert error <= min(5 * allowed + 1e-6, 2e-5), f"{tensor}: {error:.1e} against {allowed:.1e}"
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("backend", CONVOLUTIONS)
-def test_one_step_in_float32_is_exact_where_no_relu_can_flip(
-    digits: Dataset, device: torch.device, name: str, backend: str
-) -> None:
-    """To 2e-5 of float64 on batches in which every ReLU's input is further from zero than rounding can move it."""
-    examples = Preparation(digits, device).examples(small_spec(image_size=9))
-    exact = networks(ARCHITECTURES[name], examples, 2)
-    pairs = [batch_far_from_zero(network, examples) for network in exact]
-    x, y = (torch.stack(part) for part in zip(*pairs, strict=True))
-    plain = [network.float() for network in networks(ARCHITECTURES[name], examples, 2)]
-    ours = step_together(stack(plain, BACKENDS[backend].convolve), x, y)
-    for k, network in enumerate(exact):
-        for tensor, expected in step_alone(network, x[k].double(), y[k]).items():
-            found, size = ours[tensor][k].double(), float(expected.double().norm())
-            if size > ABSOLUTE:
-                assert float((found - expected).norm()) <= 2e-5 * size, tensor
+def test_a_stack_is_on_the_device_of_its_networks(digits: Dataset, name: str) -> None:
+    """All of it, so that a step mixes no devices; torch's device ``meta`` computes shapes only and stands for a GPU here."""
+    examples = Preparation(digits, "cpu").examples(small_spec(image_size=12))
+    alone = [network.to("meta") for network in networks(ARCHITECTURES[name], examples)]
+    stacked = stack(alone, BACKENDS["grouped"].convolve)
+    assert {tensor.device.type for tensor in (*stacked.parameters(), *stacked.buffers())} == {"meta"}
+    x = torch.zeros(3, 2, *examples.input_shape, dtype=torch.float64, device="meta")
+    assert stacked(x).shape == (3, 2, 10)
 
 
 def batch_far_from_zero(network: nn.Module, examples: Examples, distance: float = 1e-4) -> tuple[torch.Tensor, torch.Tensor]:

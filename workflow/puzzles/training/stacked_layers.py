@@ -60,7 +60,7 @@ class StackedBatchNorm(nn.Module):
         momentum = layers[0].momentum
         assert momentum is not None  # None would average over all batches
         self.eps, self.momentum = layers[0].eps, momentum
-        self.register_buffer("active", torch.ones(len(layers), dtype=torch.bool))
+        self.register_buffer("active", torch.ones(len(layers), dtype=torch.bool, device=self.weight.device))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[P, B, C] or [P, B, C, H, W]: normalized by the statistics of each network's own batch, or by its running ones.
