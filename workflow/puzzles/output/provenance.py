@@ -1,14 +1,17 @@
 """Record where the results of a run come from: data, code, machine, and the time it took."""
 
+import json
 import os
 import platform
 import subprocess
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 import torch
+from safetensors import safe_open
 
 from puzzles.base import paths
 from puzzles.config.configuration import Config
@@ -18,12 +21,13 @@ STAGES = ("pretrain", "train", "measure")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "statsmodels", "matplotlib", "snakemake")
 
 
-def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused: dict[str, dict]) -> dict:
+def collect(config: Config, datasets: list[dict], folder: str | Path, reused: dict[str, dict]) -> dict:
     """Collect what the tables of a run do not say.
 
     Args:
         datasets: the provenance of each data set, as the data stage wrote it.
-        benchmarks: the folder of Snakemake's benchmark files, for the seconds that each job took.
+        folder: that of the run, with Snakemake's benchmark files, for the seconds that each job took, and the networks,
+            for what has trained them: it may be another machine's GPU.
         reused: experiments whose tables were taken from a published run, and where those were computed (``reuse.origins``).
     """
     return {
@@ -39,7 +43,8 @@ def collect(config: Config, datasets: list[dict], benchmarks: str | Path, reused
         "measuring_code": measuring_code(),
         "measurement_digests": {name: measurement_digest(e) for name, e in config.experiments.items()},
         "reused": reused,
-        "seconds": {name: _seconds(Path(benchmarks), name) for name in config.experiments},
+        "seconds": {name: _seconds(Path(folder) / "benchmarks", name) for name in config.experiments},
+        "trained_by": {name: _trained_by(Path(folder) / "trained" / f"{name}.safetensors") for name in config.experiments},
     }
 
 
@@ -70,3 +75,13 @@ def _seconds(benchmarks: Path, experiment: str) -> dict[str, float]:
         if files:
             found[stage] = float(sum(pd.read_csv(file, sep="\t").s.sum() for file in files))
     return found
+
+
+def _trained_by(file: Path) -> dict[str, int]:
+    """How many networks of an experiment's file which engine has trained: ``{"loop on cpu": 3}``; none without the file."""
+    if not file.is_file():
+        return {}
+    with safe_open(file, framework="pt") as stored:
+        engines: dict[str, list[str]] = json.loads(stored.metadata()["about"])["engines"]
+    first = {name: used for name, used in engines.items() if "@" not in name}  # further snapshots are of the same trainings
+    return dict(Counter(", then ".join(used) or "not noted" for used in first.values()).most_common())

@@ -4,6 +4,7 @@ python -m puzzles.output.results_page
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -94,6 +95,15 @@ class Run:
             known = dict(rows[rows.run == self.name].set_index(["experiment", "stage"]).minutes * 60)
         jobs = {(name, stage): s for name, stages in self.provenance["seconds"].items() for stage, s in stages.items()}
         return sum(max(seconds, known.get(job, 0.0)) for job, seconds in jobs.items())
+
+    @property
+    def gpus(self) -> dict[str, int]:
+        """How many networks which GPU has trained, wholly or in part: maybe not one of the machine that ran the rest."""
+        found: Counter[str] = Counter()
+        for engines in self.provenance.get("trained_by", {}).values():
+            for engine, networks in engines.items():
+                found += Counter({used.split(" on ")[1]: networks for used in engine.split(", then ") if " on " in used})
+        return {device: networks for device, networks in found.items() if device != "cpu"}
 
     def fitted(self, panel: dict) -> dict | None:
         """The line that this run draws in a panel."""
