@@ -22,7 +22,6 @@ PAGE = ROOT / "docs" / "cost.md"
 TEMPLATE = Path(__file__).parent / "cost.md.j2"
 BENCH = ROOT / paths.REFERENCE / "bench"
 CORES = (2, 16, 64)
-SUSTAINED = (5, 10, 20)  # TFLOP/s that a GPU might sustain; none was measured
 NEAREST = {"conv5_16": "conv5", "conv5_16_plain": "conv5"}  # whose speed stands for another's
 
 
@@ -79,6 +78,18 @@ def _chain(network: Network, speed: float) -> float:
     return hours(network.spec, speed) + (hours(network.pretraining, speed) if network.pretraining else 0.0)
 
 
+def on_a_gpu(config: Config, speeds: dict[str, float]) -> list[dict]:
+    """What training networks at once took on a GPU, and how many times as long one core takes for the same epoch."""
+    rows = read_csv(BENCH / "gpu_training.csv").to_dict("records")
+    for row in rows:
+        spec = config.experiments[row["experiment"]].networks[0].spec
+        epoch = sum(cost.pflop(spec)) / spec.epochs
+        row["of_one"] = row["seconds_per_epoch"] / row["networks"]
+        row["tflops"] = epoch * 1000 / row["of_one"]
+        row["cores"] = epoch / _speed(config.raw["experiments"][row["experiment"]], speeds) * 3600 / row["of_one"]
+    return rows
+
+
 def faults() -> list[dict]:
     """Of each kind of fault that `make chaos` made: how often, what was lost, how long it took to recover."""
     grouped = read_csv(BENCH / "chaos.csv").groupby("fault", sort=False)
@@ -103,7 +114,9 @@ def render() -> str:
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False
     )
     config = load_config(yaml.safe_load(paths.PAPER_CONFIG.read_text()))
-    table = estimate(config, core_speeds(config))
+    speeds = core_speeds(config)
+    table = estimate(config, speeds)
+    gpu = on_a_gpu(config, speeds)
     measured = read_csv(BENCH / "full_size.csv")
     return environment.from_string(TEMPLATE.read_text()).render(
         cores=CORES,
@@ -111,7 +124,8 @@ def render() -> str:
         measured=measured.to_dict("records"),
         sizes={name: sum(s[:2]) * s[2] * s[3] ** 2 / 1e6 for name, s in cost.SETS.items()},
         faults=faults(),
-        gpu=[(speed, table.pflop.iloc[-1] / speed * 1000 / 3600) for speed in SUSTAINED],
+        gpu=gpu,
+        gpu_hours=table.pflop.iloc[-1] * 1000 / max(row["tflops"] for row in gpu) / 3600,
     )
 
 
