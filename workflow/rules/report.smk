@@ -32,7 +32,6 @@ rule write_report:
             (here / "report" / "errata.yaml").read_text(),
         ),
         paper=digest((here.parent / "config.yaml").read_text()),
-        folder=out(),
         reused=origins(reused),
     message:
         "writing the report"

@@ -16,7 +16,7 @@ from puzzles.output.upkeep import write_checksums
 with job(snakemake) as config:
     pictures = {Path(path).stem: Path(path) for path in snakemake.input.figures if path.endswith(".png")}
     datasets = [json.loads(Path(path).read_text()) for path in snakemake.input.datasets]
-    provenance = collect(config, datasets, snakemake.params.folder, snakemake.params.reused)
+    provenance = collect(config, datasets, Path(snakemake.output.html).parent, snakemake.params.reused)
     results = read_tables(Results, lambda name: read_csv(snakemake.input[name]))
     page = render(config, results, pictures, provenance)
     texts = {
