@@ -101,3 +101,10 @@ def test_the_first_figure_of_the_readme_says_what_its_tables_say() -> None:
     verdicts = read_csv(paths.REFERENCE / "paper" / "tables" / "scorecard.csv").set_index("id").verdict
     assert list(verdicts[["11a", "11b", "2i-corruption_bn"]]) == [REPRODUCED, REPRODUCED, UNDECIDED]
     assert "calls the line and the growth of ρ reproduced, the ranking undecided" in caption
+    fits = read_csv(paths.REFERENCE / "paper" / "tables" / "fits.csv").set_index(
+        ["experiment", "snapshot", "norm", "networks"]
+    )
+    line = fits.loc["init_3layer", "last", "l2", "without_random_labels"]
+    assert line.n == 8
+    slope = f"{line.slope:.3f}".removeprefix("0")
+    assert f"eight networks, from initial weights of different size, are on a line of slope {slope}, not 1" in caption
