@@ -83,10 +83,10 @@ def on_a_gpu(config: Config, speeds: dict[str, float]) -> list[dict]:
     rows = read_csv(BENCH / "gpu_training.csv").to_dict("records")
     for row in rows:
         spec = config.experiments[row["experiment"]].networks[0].spec
-        epoch = sum(cost.pflop(spec)) / spec.epochs
+        of_a_core = hours(spec, _speed(config.raw["experiments"][row["experiment"]], speeds)) * 3600 / spec.epochs
         row["of_one"] = row["seconds_per_epoch"] / row["networks"]
-        row["tflops"] = epoch * 1000 / row["of_one"]
-        row["cores"] = epoch / _speed(config.raw["experiments"][row["experiment"]], speeds) * 3600 / row["of_one"]
+        row["tflops"] = sum(cost.pflop(spec)) * 1000 / spec.epochs / row["of_one"]
+        row["cores"] = of_a_core / row["of_one"]
     return rows
 
 
@@ -125,7 +125,7 @@ def render() -> str:
         sizes={name: sum(s[:2]) * s[2] * s[3] ** 2 / 1e6 for name, s in cost.SETS.items()},
         faults=faults(),
         gpu=gpu,
-        gpu_hours=table.pflop.iloc[-1] * 1000 / max(row["tflops"] for row in gpu) / 3600,
+        gpu_hours=table.pflop.iloc[-1] * 1000 / gpu[0]["tflops"] / 3600,
     )
 
 

@@ -17,8 +17,7 @@ from conftest import ROOT
 from workspace import Workspace
 
 from puzzles.base.csvs import write_csv
-from puzzles.config.configuration import Config, load_config
-from puzzles.config.specs import Architecture
+from puzzles.config.configuration import load_config
 from puzzles.training.backends import BACKENDS
 
 NETWORK = "conv5_16 on digits"
@@ -185,16 +184,13 @@ def test_the_speed_of_a_gpu_is_that_of_its_networks_together(tmp_path: Path, mon
     timed = {"experiment": "init_3layer", "stacks": "3+1", "networks": 4, "seconds_per_epoch": 2.0}
     write_csv(pd.DataFrame([timed]), tmp_path / "gpu_training.csv")
     monkeypatch.setattr(cost_page, "BENCH", tmp_path)
+    architecture = config.experiments["init_3layer"].networks[0].spec.architecture
     (row,) = cost_page.on_a_gpu(config, {"conv3_64": 0.9})  # PFLOP of one core in an hour
-    forward, step = (count / compare.BATCH for count in compare.operations(row_architecture(config), 3, 32, 10))
+    forward, step = (count / compare.BATCH for count in compare.operations(architecture, 3, 32, 10))
     epoch = 50_000 * step + 60_000 * forward / 5  # evaluated every five epochs
     assert row["of_one"] == 0.5
     assert row["tflops"] == pytest.approx(epoch / 0.5 / 1e12)
     assert row["cores"] == pytest.approx(epoch / (0.9e15 / 3600) / 0.5)
-
-
-def row_architecture(config: Config) -> Architecture:
-    return config.experiments["init_3layer"].networks[0].spec.architecture
 
 
 def test_what_the_jobs_of_a_run_took(run_once: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

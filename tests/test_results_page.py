@@ -53,8 +53,9 @@ def test_every_claim_that_is_not_reproduced_has_a_cause() -> None:
 def test_networks_that_a_gpu_has_trained_are_counted() -> None:
     """Also where it went on with what a CPU had begun; the page then says so beside the machine that did the rest."""
     runs = published()
-    engines = {"loop on cpu": 3, "grouped on NVIDIA X": 5, "loop on cpu, then grouped on NVIDIA X": 1, "not noted": 2}
-    runs[0].provenance["trained_by"] = {"init_3layer": engines}
+    counts = ((["loop on cpu"], 3), (["grouped on NVIDIA X"], 5), (["loop on cpu", "grouped on NVIDIA X"], 1), ([], 2))
+    parts = [{"engines": engines, "networks": networks} for engines, networks in counts]
+    runs[0].provenance["trained_by"] = {"init_3layer": parts}
     assert runs[0].gpus == {"NVIDIA X": 6}
     assert "; 6 networks trained on NVIDIA X |" in render(runs)
 

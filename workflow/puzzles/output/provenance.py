@@ -77,11 +77,15 @@ def _seconds(benchmarks: Path, experiment: str) -> dict[str, float]:
     return found
 
 
-def _trained_by(file: Path) -> dict[str, int]:
-    """How many networks of an experiment's file which engine has trained: ``{"loop on cpu": 3}``; none without the file."""
+def _trained_by(file: Path) -> list[dict]:
+    """What has trained how many networks of an experiment's file: ``[{"engines": ["loop on cpu"], "networks": 3}]``.
+
+    Empty without the file; ``engines`` are in the order in which they trained, and empty where that was not noted.
+    """
     if not file.is_file():
-        return {}
+        return []
     with safe_open(file, framework="pt") as stored:
         engines: dict[str, list[str]] = json.loads(stored.metadata()["about"])["engines"]
     first = {name: used for name, used in engines.items() if "@" not in name}  # further snapshots are of the same trainings
-    return dict(Counter(", then ".join(used) or "not noted" for used in first.values()).most_common())
+    counted = Counter(tuple(used) for used in first.values()).most_common()
+    return [{"engines": list(used), "networks": networks} for used, networks in counted]

@@ -100,10 +100,11 @@ class Run:
     def gpus(self) -> dict[str, int]:
         """How many networks which GPU has trained, wholly or in part: maybe not one of the machine that ran the rest."""
         found: Counter[str] = Counter()
-        for engines in self.provenance.get("trained_by", {}).values():
-            for engine, networks in engines.items():
-                found += Counter({used.split(" on ")[1]: networks for used in engine.split(", then ") if " on " in used})
-        return {device: networks for device, networks in found.items() if device != "cpu"}
+        for parts in self.provenance.get("trained_by", {}).values():
+            for part in parts:
+                for device in {engine.partition(" on ")[2] for engine in part["engines"]} - {"cpu"}:
+                    found[device] += part["networks"]
+        return dict(found)
 
     def fitted(self, panel: dict) -> dict | None:
         """The line that this run draws in a panel."""
